@@ -159,9 +159,9 @@ def _marks_of_ablation(
 ) -> list[Line2D | Patch]:
     """Return legend entries for floors and end marks; of a grid's total kernel nothing is hatched."""
     total, hatched = (
-        [run.end.spectra[kernel] for run in runs if run.end is not None and kernel in run.end.spectra]
+        [spectrum for run in runs if (spectrum := run.spectrum(kernel)) is not None]
         for runs, kernel in ((grids, "total"), (grids, "no_grid"))
     )
-    hatched += [run.end.spectra["total"] for run in beside if run.end is not None]
+    hatched += [spectrum for run in beside if (spectrum := run.spectrum()) is not None]
     drawn = [*total, *hatched]
     return mark_handles(drawn, floors=drawn if floors else (), hatches=hatched if floors else ())

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from ntkspec.qualities import QUALITIES
 from ntkspec.report import words
 from ntkspec.report.records import Report
-from ntkspec.report.style import StyledRun, when_last
+from ntkspec.report.style import StyledRun, reference, when_last
 from ntkspec.report.summary import ComparisonTable, comparison_table, singular_baseline, warned
 
 _NO_NUMBER = (words.UNRESOLVED, words.NOT_COMPUTED, words.REFERENCE)  # how cells without a number begin
@@ -50,7 +50,7 @@ def front(report: Report) -> Front:
         *_modes(table),
         *_resolved(table),
         _smallest(report, table),
-        *_decades(table),
+        *_decades(report, table),
     ]
     runs = tuple(row.run for row in table.rows)
     shown = tuple(column for column in columns if not set(column.cells) <= {"-"})
@@ -93,7 +93,7 @@ def _smallest(report: Report, table: ComparisonTable) -> Column:
 
 def _resolved(table: ComparisonTable) -> Iterator[Column]:
     """Yield a column with the number of resolved eigenvalues, if lambda_min of some run is not resolved."""
-    spectra = [row.run.end.spectra.get("total") if row.run.end else None for row in table.rows]
+    spectra = [row.run.spectrum() for row in table.rows]
     if any(spectrum is not None and words.is_unresolved(spectrum) for spectrum in spectra):
         meaning = (
             "Modes above rounding: how many eigenvalues are larger than the errors of their computation."
@@ -102,10 +102,10 @@ def _resolved(table: ComparisonTable) -> Iterator[Column]:
         yield Column("modes above rounding", meaning, cells)
 
 
-def _decades(table: ComparisonTable) -> Iterator[Column]:
+def _decades(report: Report, table: ComparisonTable) -> Iterator[Column]:
     """Yield a column with the decades of lambda_min over the reference's, if the reference's is a number."""
-    reference = next((row.run for row in table.rows if row.decades == words.REFERENCE), None)
-    spectrum = reference.end.spectra.get("total") if reference and reference.end else None
+    baseline = reference(report)
+    spectrum = baseline.spectrum() if baseline else None
     if table.compared and spectrum is not None and spectrum.lambda_min:
         meaning = (
             f"Decades: by how many powers of ten the smallest eigenvalue exceeds that of {table.baseline}."

@@ -14,9 +14,8 @@ from ntkspec.report import words
 from ntkspec.report.compare import comparable
 from ntkspec.report.records import Report
 from ntkspec.report.scores import Scores, scores_of
-from ntkspec.report.style import StyledRun, last_name, styled_runs, when_last
+from ntkspec.report.style import StyledRun, last_name, reference, styled_runs, when_last
 from ntkspec.report.targets import noun, one_target
-from ntkspec.spectral.eigenvalues import Spectrum
 
 _MOST_NAMES = 3  # of runs in a sentence
 
@@ -56,7 +55,7 @@ def without_grid(run: StyledRun) -> str:
     It compares the smallest ones. If that without is no number, it compares the last that is one, since a
     single zero among hundreds of eigenvalues says little.
     """
-    total, rest = _kernel(run, "total"), _kernel(run, "no_grid")
+    total, rest = run.spectrum(), run.spectrum("no_grid")
     if total is None or rest is None or not total.lambda_min:
         return ""
     if words.lambda_min(rest) == words.NOT_COMPUTED:
@@ -132,7 +131,7 @@ def _others(report: Report, scores: Scores) -> tuple[StyledRun, ...]:
 def _modes(report: Report, scores: Scores) -> str:
     """Return a sentence: how many modes contain most of the target, for the best run and for one other."""
     best, *others = scores.best[0], *_others(report, scores)
-    mine, theirs = (words.aligned(run.end) for run in (best, others[-1] if others else best))
+    mine, theirs = (run.alignment() for run in (best, others[-1] if others else best))
     if mine is None:
         return ""
     when = "After training" if last_name(report) == "end" else _capital(when_last(report))
@@ -164,11 +163,11 @@ def _without_quality(report: Report, runs: Sequence[StyledRun]) -> tuple[str, tu
         )
         return lead, (unknown,)
     top = _largest(runs)
-    if top is not None:
+    if top is not None and (spectrum := top.spectrum()) is not None:
         lead = f"Of {len(runs)} networks, {top.name} learns its slowest pattern fastest{_at(report)}"
-        number = f"its kernel's smallest eigenvalue is {_lambda_min(top)}"
-        return f"{lead}: {number}" + _over_reference(report, top, runs), (unknown,)
-    spectra = [spectrum for run in runs if (spectrum := _kernel(run, "total")) is not None]
+        number = f"its kernel's smallest eigenvalue is {words.lambda_min(spectrum)}"
+        return f"{lead}: {number}" + _over_reference(report, top), (unknown,)
+    spectra = [spectrum for run in runs if (spectrum := run.spectrum()) is not None]
     if all(spectrum.singular or spectrum.zero for spectrum in spectra):
         return f"The smallest eigenvalue of every run is exactly zero{_at(report)}", (unknown,)
     if any(spectrum.lambda_min for spectrum in spectra):
@@ -185,21 +184,22 @@ def _other_metrics(runs: Sequence[StyledRun]) -> str:
     return f"; whether more or less is better is not known of {names}" if names else ""
 
 
-def _over_reference(report: Report, top: StyledRun, runs: Sequence[StyledRun]) -> str:
-    reference = next((run for run in runs if run.run.label == report.baseline), None)
-    spectrum = None if reference is None else _kernel(reference, "total")
-    if reference is None or reference is top or spectrum is None:
+def _over_reference(report: Report, top: StyledRun) -> str:
+    """Return a text that states lambda_min of the reference; "" if there is none, or if it is the top."""
+    other = reference(report)
+    spectrum = other.spectrum() if other else None
+    if other is None or spectrum is None or other.index == top.index:
         return ""
     if spectrum.singular or spectrum.zero:
-        return f"; that of {reference.name} is exactly zero"
+        return f"; that of {other.name} is exactly zero"
     if words.is_unresolved(spectrum):
-        return f"; that of {reference.name} cannot be told from zero"
-    return f"; that of {reference.name} is {words.lambda_min(spectrum)}"
+        return f"; that of {other.name} cannot be told from zero"
+    return f"; that of {other.name} is {words.lambda_min(spectrum)}"
 
 
 def _spectrum(run: StyledRun, when: str) -> str:
     """Return a sentence that describes the spectrum of one run."""
-    spectrum = _kernel(run, "total")
+    spectrum = run.spectrum()
     if spectrum is None or spectrum.zero:
         return f"The kernel of {run.name} is exactly zero{when}: no parameter has a gradient"
     count = spectrum.resolved
@@ -222,22 +222,13 @@ def _largest(runs: Sequence[StyledRun]) -> StyledRun | None:
     """Return the run whose lambda_min is certainly larger than that of all others; None: not known."""
     if not comparable(*(run.run for run in runs)):
         return None
-    spectra = [(spectrum, run) for run in runs if (spectrum := _kernel(run, "total")) is not None]
+    spectra = [(spectrum, run) for run in runs if (spectrum := run.spectrum()) is not None]
     candidates = [(spectrum, run) for spectrum, run in spectra if spectrum.lambda_min]
     if not candidates:
         return None
     top, run = max(candidates, key=lambda pair: float(pair[0].lower[-1]))
     others = (spectrum for spectrum, _ in spectra if spectrum is not top)
     return run if all(other.smallest_at_most < top.lower[-1] for other in others) else None
-
-
-def _lambda_min(run: StyledRun) -> str:
-    spectrum = _kernel(run, "total")
-    return words.NOT_COMPUTED if spectrum is None else words.lambda_min(spectrum)
-
-
-def _kernel(run: StyledRun, kernel: str) -> Spectrum | None:
-    return run.end.spectra.get(kernel) if run.end else None
 
 
 def _target(scores: Scores) -> str:

@@ -9,6 +9,8 @@ from typing import Literal
 
 from ntkspec.report.names import clean, run_names, snapshot_name
 from ntkspec.report.records import Report, RunReport, SnapshotReport
+from ntkspec.spectral.alignment import Alignment
+from ntkspec.spectral.eigenvalues import Spectrum
 
 Kind = Literal["baseline", "ffe", "mpe", "other"]
 Stage = Literal["init", "mid", "end"]
@@ -78,6 +80,14 @@ class StyledRun:
         """Return the run's snapshot at its end; see `RunReport.end`."""
         return self.run.end
 
+    def spectrum(self, kernel: str = "total") -> Spectrum | None:
+        """Return the spectrum of a kernel at the run's end, or None if it has no such kernel there."""
+        return self.end.spectra.get(kernel) if self.end else None
+
+    def alignment(self, kernel: str = "total") -> Alignment | None:
+        """Return the alignment of the targets with a kernel at the run's end, or None if it is not known."""
+        return self.end.alignments.get(kernel) if self.end else None
+
 
 def styled_runs(report: Report) -> tuple[StyledRun, ...]:
     """Return all runs in the order in which they are shown.
@@ -97,6 +107,11 @@ def styled_runs(report: Report) -> tuple[StyledRun, ...]:
         seen[kind] += 1
         styled.append(StyledRun(report.runs[i], i, kind, *colours, dash, marker, names[i], shorter[i]))
     return tuple(styled)
+
+
+def reference(report: Report) -> StyledRun | None:
+    """Return the run that the others are compared with, or None if there is none."""
+    return next((run for run in styled_runs(report) if run.run.label == report.baseline), None)
 
 
 def _look(kind: Kind, position: int, count: int) -> tuple[tuple[str, str], tuple[float, ...]]:

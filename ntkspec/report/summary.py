@@ -10,7 +10,7 @@ from ntkspec.report import words
 from ntkspec.report.headline import ranking
 from ntkspec.report.names import run_names, short
 from ntkspec.report.records import NO_TARGETS, NOT_ASKED, Comparison, Report, SnapshotReport
-from ntkspec.report.style import StyledRun, styled_runs
+from ntkspec.report.style import StyledRun, reference, styled_runs
 from ntkspec.report.targets import held_out_differ
 
 
@@ -55,8 +55,8 @@ def comparison_table(report: Report) -> ComparisonTable:
     ends = [values_of(run.end.metrics) for run in runs if run.end]
     qualities = tuple(name for name in QUALITIES if any(name in end for end in ends))
     rows = tuple(_row(styled, report, totals, labels, qualities) for styled in runs)
-    baseline = next((styled.name for styled in runs if styled.run.label == report.baseline), None)
-    return ComparisonTable(baseline, short(labels, 40), qualities, rows)
+    baseline = reference(report)
+    return ComparisonTable(baseline.name if baseline else None, short(labels, 40), qualities, rows)
 
 
 def failures(report: Report) -> tuple[str, ...]:
@@ -94,7 +94,7 @@ def warned(report: Report) -> tuple[str, ...]:
 def _modes_note(report: Report) -> str:
     """Return a note: what a number of modes means, or why it was not computed; "" if neither applies."""
     ends = [run.end for run in styled_runs(report) if run.end]
-    if any(words.aligned(end) for end in ends):
+    if any(run.alignment() for run in styled_runs(report)):
         return words.MODES + "."
     reasons = dict.fromkeys(end.no_alignment for end in ends if end.no_alignment)
     unasked = (NO_TARGETS, NOT_ASKED, "--alignment never leaves it out")  # the last in reports of 0.2.0
@@ -109,19 +109,19 @@ def certified_note(report: Report) -> str:
 
 def singular_baseline(report: Report) -> str:
     """Return a note that there are no decades if lambda_min of the reference is exactly zero; else ""."""
-    reference = next((run for run in styled_runs(report) if run.run.label == report.baseline), None)
-    if reference is None or reference.end is None:
+    baseline = reference(report)
+    if baseline is None:
         return ""
     compared = {comparison.snapshot for comparison in report.comparisons if comparison.of == "total"}
     zero = [
-        words.snapshot_name(reference.run, snapshot, 40)
-        for snapshot in reference.run.snapshots
+        words.snapshot_name(baseline.run, snapshot, 40)
+        for snapshot in baseline.run.snapshots
         if snapshot.label in compared and snapshot.spectra["total"].singular
     ]
     if not zero:
         return ""
     where = "" if len(zero) == len(compared) else f" ({', '.join(zero)})"
-    return f"lambda_min of {reference.name} is exactly zero{where}: there is no ratio to it."
+    return f"lambda_min of {baseline.name} is exactly zero{where}: there is no ratio to it."
 
 
 def _row(
@@ -133,7 +133,7 @@ def _row(
 ) -> ComparisonRow:
     end = styled.end
     metrics = end.metrics if end else {}
-    total, aligned = end.spectra.get("total") if end else None, words.aligned(end)
+    total, aligned = styled.spectrum(), styled.alignment()
     is_baseline = styled.run.label == report.baseline
     decades = {c.snapshot: _decades(c, report) for c in totals if c.run == styled.run.label}
     return ComparisonRow(
@@ -153,8 +153,8 @@ def _decades(comparison: Comparison, report: Report) -> str:
     spectra = [snapshot.spectra.get(comparison.of) for snapshot in snapshots if snapshot]
     text = words.decades(comparison)
     baseline = next((run for run in both if run.label == comparison.baseline), None)
-    reference = baseline.snapshot(comparison.snapshot) if baseline else None
-    if reference and reference.spectra[comparison.of].singular:
+    theirs = baseline.snapshot(comparison.snapshot) if baseline else None
+    if theirs and theirs.spectra[comparison.of].singular:
         return "-"
     if text == words.UNRESOLVED and any(s and words.lambda_min(s) == words.NOT_COMPUTED for s in spectra):
         return words.NOT_COMPUTED

@@ -61,11 +61,6 @@ def distance(snapshot: SnapshotReport, kernel: str) -> str:
     return f"{from_first.value:.3f}" if from_first.value >= 0.001 else sci(from_first.value)
 
 
-def aligned(snapshot: SnapshotReport | None) -> Alignment | None:
-    """Return the alignment of the targets with a snapshot's total kernel, or None if it is not known."""
-    return None if snapshot is None else snapshot.alignments.get("total")
-
-
 def alignment(shares: Alignment, of: str = "the targets", share: float = 0.9) -> str:
     """Return how many modes contain a share: "3 of its 1,024 modes hold 90% of the targets".
 

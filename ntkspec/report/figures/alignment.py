@@ -65,7 +65,7 @@ def draw(report: Report) -> Figure | None:
 
 def aligned(report: Report, kernel: str) -> list[tuple[StyledRun, Alignment]]:
     """Return the runs whose last snapshot has an alignment with a resolved mode, with that alignment."""
-    found = [(run, run.end.alignments.get(kernel)) for run in styled_runs(report) if run.end is not None]
+    found = [(run, run.alignment(kernel)) for run in styled_runs(report)]
     return [(run, each) for run, each in found if each is not None and len(each.target)]
 
 

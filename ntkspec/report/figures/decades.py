@@ -10,11 +10,14 @@ from matplotlib.figure import Figure
 from ntkspec.report import words
 from ntkspec.report.captions import Caption
 from ntkspec.report.curves import KERNEL, new_axes, new_figure, text
-from ntkspec.report.figures.spectra import MOST_PANELS, with_kernel
+from ntkspec.report.figures.spectra import MOST_PANELS
 from ntkspec.report.records import Report
-from ntkspec.report.style import NO_GRID_COLOUR, StyledRun, styled_runs, when_last
+from ntkspec.report.style import NO_GRID_COLOUR, styled_runs, when_last
+from ntkspec.spectral.eigenvalues import Spectrum
 
 ORDER = 7  # among the figures
+
+_KERNELS = ("total", "no_grid")  # that are drawn
 
 
 def caption(report: Report) -> Caption:
@@ -33,16 +36,20 @@ def draw(report: Report) -> Figure | None:
 
     An eigenvalue that is not resolved is drawn as an arrow that begins at the floor.
     """
-    runs = with_kernel(styled_runs(report), "total", at_end=True)[: 3 * MOST_PANELS]
-    if len(runs) < 2 or all(run.end is None or run.end.spectra["total"].zero for run in runs):
+    runs = [run for run in styled_runs(report) if run.spectrum() is not None][: 3 * MOST_PANELS]
+    total, no_grid = (
+        [each for run in runs if (each := run.spectrum(kernel)) is not None] for kernel in _KERNELS
+    )
+    if len(runs) < 2 or all(spectrum.zero for spectrum in total):
         return None
     figure = new_figure(9.0, 1.5 + 0.42 * len(runs))
     axes = new_axes(figure, 1, 1)[0]
     axes.set_xscale("log")
     for row, run in enumerate(runs):
-        _draw_lambda_min(axes, row, run, "total", run.colour)
-        if run.end is not None and "no_grid" in run.end.spectra:
-            _draw_lambda_min(axes, row, run, "no_grid", NO_GRID_COLOUR)
+        if (spectrum := run.spectrum()) is not None:
+            _draw_lambda_min(axes, row, spectrum, run.colour, size=7)
+        if (spectrum := run.spectrum("no_grid")) is not None:
+            _draw_lambda_min(axes, row + 0.22, spectrum, NO_GRID_COLOUR, size=5)
     axes.set_yticks(range(len(runs)), [text(run.name) for run in runs])
     axes.set_ylim(len(runs) - 0.4, -0.6)
     axes.margins(x=0.08)
@@ -50,8 +57,8 @@ def draw(report: Report) -> Figure | None:
     axes.set_axisbelow(True)
     axes.tick_params(axis="y", length=0)
     axes.set_xlabel(rf"smallest eigenvalue $\lambda_{{\min}}$ of {KERNEL} " + text(when_last(report)))
-    axes.set_title("Smallest eigenvalues" + _marks(runs))
-    if any(run.end is not None and "no_grid" in run.end.spectra for run in runs):
+    axes.set_title("Smallest eigenvalues" + _marks([*total, *no_grid]))
+    if no_grid:
         axes.annotate(
             "green: without the grid's gradients",
             (1.0, 1.0), (0, -2), xycoords="axes fraction", textcoords="offset points",
@@ -60,10 +67,8 @@ def draw(report: Report) -> Figure | None:
     return figure
 
 
-def _marks(runs: Sequence[StyledRun]) -> str:
-    """Return what the marks mean that are drawn for some run, in brackets; "" where all are dots."""
-    ends = [run.end.spectra for run in runs if run.end is not None]
-    drawn = [spectra[kernel] for spectra in ends for kernel in ("total", "no_grid") if kernel in spectra]
+def _marks(drawn: Sequence[Spectrum]) -> str:
+    """Return what the marks mean that are drawn for some spectrum, in brackets; "" where all are dots."""
     said = []
     if any(words.is_unresolved(spectrum) and spectrum.floor > 0 for spectrum in drawn):
         said.append("arrows: unresolved, at most there")
@@ -72,15 +77,12 @@ def _marks(runs: Sequence[StyledRun]) -> str:
     return f" ({'; '.join(said)})" if said else ""
 
 
-def _draw_lambda_min(axes: Axes, row: int, run: StyledRun, kernel: str, colour: str) -> None:
-    spectrum = run.end.spectra[kernel] if run.end else None
-    if spectrum is None:
-        return
-    at = row + (0.22 if kernel == "no_grid" else 0.0)
+def _draw_lambda_min(axes: Axes, at: float, spectrum: Spectrum, colour: str, *, size: int) -> None:
+    """Draw lambda_min at a height: a dot of this size, an arrow, or a text."""
     if spectrum.lambda_min:
         least = max(float(spectrum.lower[-1]), spectrum.floor / 10)  # an error bar to zero has no end here
         axes.plot([least, spectrum.upper[-1]], [at, at], color=colour, linewidth=2, alpha=0.5)
-        axes.plot([spectrum.lambda_min], [at], "o", color=colour, markersize=7 if kernel == "total" else 5)
+        axes.plot([spectrum.lambda_min], [at], "o", color=colour, markersize=size)
     elif words.is_unresolved(spectrum) and spectrum.floor > 0:
         most = spectrum.smallest_at_most
         axes.plot([most], [at], "|", color=colour, markersize=9, markeredgewidth=2)

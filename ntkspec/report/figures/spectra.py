@@ -86,20 +86,12 @@ def draw(report: Report) -> Figure | None:
     return figure
 
 
-def with_kernel(runs: Sequence[StyledRun], kernel: str, *, at_end: bool = False) -> tuple[StyledRun, ...]:
-    """Return the runs that have a kernel of this name to draw.
-
-    With `at_end`, these are the runs whose last snapshot has the kernel. Otherwise they are the runs in which
-    the kernel of at least one snapshot is not exactly zero.
-    """
+def with_kernel(runs: Sequence[StyledRun], kernel: str) -> tuple[StyledRun, ...]:
+    """Return the runs with a kernel of this name that is not exactly zero at every snapshot."""
     return tuple(
         run
         for run in runs
-        if any(
-            kernel in snapshot.spectra and (at_end or not snapshot.spectra[kernel].zero)
-            for snapshot in ([run.end] if at_end else run.run.snapshots)
-            if snapshot is not None
-        )
+        if any(kernel in snap.spectra and not snap.spectra[kernel].zero for snap in run.run.snapshots)
     )
 
 
