@@ -56,9 +56,7 @@ def without_grid(run: StyledRun) -> str:
     single zero among hundreds of eigenvalues says little.
     """
     total, rest = run.spectrum(), run.spectrum("no_grid")
-    if total is None or rest is None or not total.lambda_min:
-        return ""
-    if words.lambda_min(rest) == words.NOT_COMPUTED:
+    if total is None or rest is None or not total.lambda_min or words.state(rest) == "not computed":
         return ""
     if rest.lambda_min:
         whole, left = words.lambda_min(total), words.lambda_min(rest)
@@ -167,12 +165,12 @@ def _without_quality(report: Report, runs: Sequence[StyledRun]) -> tuple[str, tu
         lead = f"Of {len(runs)} networks, {top.name} learns its slowest pattern fastest{_at(report)}"
         number = f"its kernel's smallest eigenvalue is {words.lambda_min(spectrum)}"
         return f"{lead}: {number}" + _over_reference(report, top), (unknown,)
-    spectra = [spectrum for run in runs if (spectrum := run.spectrum()) is not None]
-    if all(spectrum.singular or spectrum.zero for spectrum in spectra):
+    states = {words.state(spectrum) for run in runs if (spectrum := run.spectrum()) is not None}
+    if states <= {"zero"}:
         return f"The smallest eigenvalue of every run is exactly zero{_at(report)}", (unknown,)
-    if any(spectrum.lambda_min for spectrum in spectra):
+    if "resolved" in states:
         return f"It cannot be told which network learns its slowest pattern fastest{_at(report)}", (unknown,)
-    if any(words.lambda_min(spectrum) == words.NOT_COMPUTED for spectrum in spectra):
+    if "not computed" in states:
         return "No run's smallest eigenvalue is known: not all eigenvalues were computed", (unknown,)
     return f"No run's smallest eigenvalue can be told from zero{_at(report)}", (unknown,)
 
@@ -190,9 +188,9 @@ def _over_reference(report: Report, top: StyledRun) -> str:
     spectrum = other.spectrum() if other else None
     if other is None or spectrum is None or other.index == top.index:
         return ""
-    if spectrum.singular or spectrum.zero:
+    if words.state(spectrum) == "zero":
         return f"; that of {other.name} is exactly zero"
-    if words.is_unresolved(spectrum):
+    if words.state(spectrum) == "unresolved":
         return f"; that of {other.name} cannot be told from zero"
     return f"; that of {other.name} is {words.lambda_min(spectrum)}"
 

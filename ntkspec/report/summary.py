@@ -156,7 +156,7 @@ def _decades(comparison: Comparison, report: Report) -> str:
     theirs = baseline.snapshot(comparison.snapshot) if baseline else None
     if theirs and theirs.spectra[comparison.of].singular:
         return "-"
-    if text == words.UNRESOLVED and any(s and words.lambda_min(s) == words.NOT_COMPUTED for s in spectra):
+    if text == words.UNRESOLVED and any(s and words.state(s) == "not computed" for s in spectra):
         return words.NOT_COMPUTED
     return text
 

@@ -206,16 +206,13 @@ def _lambda_max(spectrum: Spectrum) -> Value:
 
 
 def _lambda_min(spectrum: Spectrum) -> Value:
-    text = words.lambda_min(spectrum)
-    if spectrum.zero or spectrum.singular:
+    text, state = words.lambda_min(spectrum), words.state(spectrum)
+    if state == "zero":
         return Value(zero=True, said=words.singular(spectrum) or text)
-    if spectrum.lambda_min is not None:
-        return Value(spectrum.lambda_min, said=text)
-    if words.is_unresolved(spectrum):
-        most = spectrum.smallest_at_most
-        more = _network(spectrum)
+    if state == "unresolved":
+        most, more = spectrum.smallest_at_most, _network(spectrum)
         return Value(at_most=most if most > 0 else None, said=f"{text}; {more}" if more else text)
-    return Value(said=text)
+    return Value(spectrum.lambda_min, said=text)
 
 
 def _network(spectrum: Spectrum) -> str:

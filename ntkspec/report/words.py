@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from typing import Literal, get_args
 
 import numpy as np
 
@@ -31,6 +32,9 @@ from ntkspec.spectral.words import sci_down as sci_down
 from ntkspec.spectral.words import sci_up as sci_up
 from ntkspec.spectral.words import singular as singular
 
+State = Literal["resolved", "zero", "unresolved", "not computed"]  # of lambda_min
+STATES: tuple[State, ...] = get_args(State)
+
 LEGEND = (
     "unresolved (<= x): rounding leaves no digit of this value; it lies somewhere between 0 and x, "
     "and ratios against it are one-sided"
@@ -49,6 +53,15 @@ CERTIFIED = (
     "below what can be proved; what is said of the network's kernel holds in exact arithmetic, whatever "
     "storing it has rounded"
 )
+
+
+def state(spectrum: Spectrum) -> State:
+    """Return what is known of lambda_min: a number, an exact zero, an upper limit, or nothing."""
+    if spectrum.zero or spectrum.singular:
+        return "zero"
+    if spectrum.lambda_min is not None:
+        return "resolved"
+    return "unresolved" if is_unresolved(spectrum) else "not computed"
 
 
 def distance(snapshot: SnapshotReport, kernel: str) -> str:

@@ -13,17 +13,11 @@ from numpy.typing import NDArray
 from ntkspec.population.intervals import Interval, interval, median
 from ntkspec.population.outcomes import indices
 from ntkspec.population.report.enclosures import Enclosure, Values, agree, mean, quantile
-from ntkspec.population.report.records import (
-    STATES,
-    KeptPopulation,
-    KeptRun,
-    KeptSnapshot,
-    KeptSpectrum,
-    State,
-)
+from ntkspec.population.report.records import KeptPopulation, KeptRun, KeptSnapshot, KeptSpectrum
 from ntkspec.qualities import values_of
 from ntkspec.report.decades import Known
 from ntkspec.report.style import Stage
+from ntkspec.report.words import STATES, State
 
 Counts = NDArray[np.int64]
 QUANTILES = (0.0, 0.25, 0.5, 0.75, 1.0)

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from ntkspec.population.report import wording
 from ntkspec.population.report.cohorts import Cohort, Kernels, SpectrumStatistics, at_stage
 from ntkspec.population.report.labels import ShownLabel
-from ntkspec.population.report.records import State
 from ntkspec.report import words
+from ntkspec.report.words import State
 
 Totals = Mapping[ShownLabel, SpectrumStatistics]
 

@@ -13,14 +13,7 @@ from numpy.typing import NDArray
 
 from ntkspec.errors import ReportFileError, UsageError
 from ntkspec.population.outcomes import indices
-from ntkspec.population.report.records import (
-    Failed,
-    KeptPopulation,
-    KeptRun,
-    KeptSnapshot,
-    KeptSpectrum,
-    State,
-)
+from ntkspec.population.report.records import Failed, KeptPopulation, KeptRun, KeptSnapshot, KeptSpectrum
 from ntkspec.report import words
 from ntkspec.report.from_json import read_report
 from ntkspec.report.names import snapshot_name
@@ -115,7 +108,7 @@ def _kept_spectrum(snapshot: SnapshotReport, name: str) -> KeptSpectrum:
     return KeptSpectrum(
         low=low,
         high=high,
-        state=_state(spectrum),
+        state=words.state(spectrum),
         network_singular=spectrum.network_singular,
         numbers=kernel_numbers(snapshot, name),
         method=spectrum.method,
@@ -147,14 +140,6 @@ def enclosed(spectrum: Spectrum) -> tuple[NDArray[np.float64], NDArray[np.float6
     zero = index > rank
     low = np.where(resolved & ~zero, values, 0.0)
     return low, np.where(zero, 0.0, np.where(resolved, values, at_most))
-
-
-def _state(spectrum: Spectrum) -> State:
-    if spectrum.zero or spectrum.singular:
-        return "zero"
-    if spectrum.lambda_min is not None:
-        return "resolved"
-    return "unresolved" if words.is_unresolved(spectrum) else "not computed"
 
 
 def _example(run: RunReport) -> RunReport:

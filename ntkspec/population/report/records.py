@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ntkspec.report.records import RunReport
 from ntkspec.report.style import Stage
-
-State = Literal["resolved", "zero", "unresolved", "not computed"]  # of the last eigenvalue
-STATES: tuple[State, ...] = ("resolved", "zero", "unresolved", "not computed")
+from ntkspec.report.words import State
 
 
 @dataclass(frozen=True)
@@ -34,7 +31,7 @@ class KeptSpectrum:
 
     low: NDArray[np.float64]  # (k,) at `ntkspec.population.outcomes.indices(size)`
     high: NDArray[np.float64]  # (k,)
-    state: State
+    state: State  # of the last eigenvalue
     network_singular: bool  # by activation regions, in exact arithmetic
     numbers: Mapping[str, float | None]  # by column, see `ntkspec.report.to_csv.kernel_numbers`
     method: str

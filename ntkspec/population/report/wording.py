@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from ntkspec.population.intervals import FEW, Interval
 from ntkspec.population.report.cohorts import Cohort, Kernels, SpectrumStatistics
-from ntkspec.population.report.records import STATES, State
 from ntkspec.qualities import quality_of
 from ntkspec.report import words
+from ntkspec.report.words import STATES, State
 
 _STATES: Mapping[State, str] = {
     "resolved": "a number",

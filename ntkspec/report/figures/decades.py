@@ -70,9 +70,9 @@ def draw(report: Report) -> Figure | None:
 def _marks(drawn: Sequence[Spectrum]) -> str:
     """Return what the marks mean that are drawn for some spectrum, in brackets; "" where all are dots."""
     said = []
-    if any(words.is_unresolved(spectrum) and spectrum.floor > 0 for spectrum in drawn):
+    if any(words.state(spectrum) == "unresolved" and spectrum.floor > 0 for spectrum in drawn):
         said.append("arrows: unresolved, at most there")
-    if any(spectrum.singular or spectrum.zero for spectrum in drawn):
+    if any(words.state(spectrum) == "zero" for spectrum in drawn):
         said.append("0: exactly singular")
     return f" ({'; '.join(said)})" if said else ""
 
@@ -83,7 +83,7 @@ def _draw_lambda_min(axes: Axes, at: float, spectrum: Spectrum, colour: str, *, 
         least = max(float(spectrum.lower[-1]), spectrum.floor / 10)  # an error bar to zero has no end here
         axes.plot([least, spectrum.upper[-1]], [at, at], color=colour, linewidth=2, alpha=0.5)
         axes.plot([spectrum.lambda_min], [at], "o", color=colour, markersize=size)
-    elif words.is_unresolved(spectrum) and spectrum.floor > 0:
+    elif words.state(spectrum) == "unresolved" and spectrum.floor > 0:
         most = spectrum.smallest_at_most
         axes.plot([most], [at], "|", color=colour, markersize=9, markeredgewidth=2)
         axes.plot([most, most / 8], [at, at], color=colour, linewidth=1.4)
