@@ -13,7 +13,7 @@ from ntkspec.report.names import kernel_names
 from ntkspec.report.records import Report, RunReport, SnapshotReport
 from ntkspec.report.style import styled_runs, when_last
 from ntkspec.report.summary import ComparisonRow, ComparisonTable, comparison_table, failures, notes
-from ntkspec.report.terminal_columns import Column, fitting, print_columns, print_line, written
+from ntkspec.report.terminal_columns import Column, print_columns, print_line, with_rows, written
 from ntkspec.report.terminal_details import print_details, thorough
 from ntkspec.spectral.eigenvalues import Spectrum
 
@@ -49,23 +49,19 @@ def _print_ends(report: Report, console: Console) -> None:
     """Print the table of the last snapshots, and explain its abbreviations."""
     runs, table = styled_runs(report), comparison_table(report)
     print_line(console, _title(report), style="dim")
-    columns = _columns(table)
-    names = written([styled.short for styled in runs], 28, console)
-    for name, row in zip(names, table.rows, strict=True):
-        for cells in _rows(row, name, alone=_one_size(report.runs)):
-            for column, cell in zip(columns, cells, strict=True):
-                column.cells.append(cell)
-    filled = [column for column in columns if any(cell not in ("", "-") for cell in column.cells)]
-    print_columns(console, filled)
+    names, alone = written([styled.short for styled in runs], 28, console), _one_size(report.runs)
+    rows = [
+        cells for name, row in zip(names, table.rows, strict=True) for cells in _rows(row, name, alone=alone)
+    ]
+    filled = [column for column in with_rows(_columns(table), rows) if column.filled]
+    missing = ", ".join(column.title for column in print_columns(console, filled))
     console.print()
     ends = [run.end for run in runs if run.end]
     if any(words.is_unresolved(spectrum) for end in ends for spectrum in end.spectra.values()):
         print_line(console, words.AT_MOST, style="dim")
     if any(_certified(end) != "-" for end in ends):
         print_line(console, words.CERTIFIED_RANGE, style="dim")
-    shown = fitting(filled, console.width)
-    missing = [column.title for column in filled if all(column is not other for other in shown)]
-    wider = f"; on a wider terminal: {', '.join(missing)}" if missing else ""
+    wider = f"; on a wider terminal: {missing}" if missing else ""
     print_line(console, f"--details: every snapshot and bound{wider}", style="dim")
     for name, styled in zip(names, runs, strict=True):
         if checks := thorough(styled.run):

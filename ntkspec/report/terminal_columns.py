@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from rich import box
@@ -18,32 +18,42 @@ from ntkspec.report.names import short
 _GAP = 2  # spaces between columns
 
 
-@dataclass
+@dataclass(frozen=True, eq=False)
 class Column:
     """A column that may be left out where the terminal is narrow."""
 
     title: str
     keep: int  # columns with a larger number are left out first; 0 never is
     align: Literal["left", "right"] = "left"
-    cells: list[str] = field(default_factory=list)
+    cells: tuple[str, ...] = ()
     least: int = 0  # characters, whatever the cells hold
 
     @property
     def width(self) -> int:
         return max(self.least, *(Text(cell).cell_len for cell in [self.title, *self.cells]))
 
+    @property
+    def filled(self) -> bool:
+        return not {"", "-"}.issuperset(self.cells)
 
-def alike(tables: Sequence[list[Column]], width: int) -> list[list[Column]]:
+
+def with_rows(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> list[Column]:
+    """Return the columns with the cells of a table's rows, each of which has a cell for each column."""
+    cells = zip(*rows, strict=True) if rows else ((),) * len(columns)
+    return [replace(column, cells=of_column) for column, of_column in zip(columns, cells, strict=True)]
+
+
+def alike(tables: Sequence[Sequence[Column]], width: int) -> list[list[Column]]:
     """Give several tables the same columns: those that fit in all, each as wide as its widest cell."""
-    for columns in zip(*tables, strict=True):
-        widest = max(column.width for column in columns)
-        for column in columns:
-            column.least = widest
-    return [fitting(table, width) for table in tables]
+    widest = [max(column.width for column in columns) for columns in zip(*tables, strict=True)]
+    return [
+        fitting([replace(column, least=least) for column, least in zip(table, widest, strict=True)], width)
+        for table in tables
+    ]
 
 
-def print_columns(console: Console, columns: Sequence[Column]) -> None:
-    """Print those columns that fit, with the colours and boxes that the console can show."""
+def print_columns(console: Console, columns: Sequence[Column]) -> list[Column]:
+    """Print the columns that fit, with the colours and boxes that the console shows; return the others."""
     shown = fitting(columns, console.width)
     plain = not console.is_terminal
     table = Table(
@@ -65,6 +75,7 @@ def print_columns(console: Console, columns: Sequence[Column]) -> None:
     for cells in zip(*(column.cells for column in shown), strict=True):
         table.add_row(*(_cell(cell) for cell in cells))
     console.print(table, highlight=False)
+    return [column for column in columns if column not in shown]
 
 
 def fitting(columns: Sequence[Column], width: int) -> list[Column]:

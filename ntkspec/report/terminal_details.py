@@ -14,7 +14,7 @@ from ntkspec.report.names import kernel_names, short
 from ntkspec.report.records import Report, RunReport, SnapshotReport
 from ntkspec.report.style import styled_runs
 from ntkspec.report.summary import certified_note, comparison_table
-from ntkspec.report.terminal_columns import Column, alike, fitting, print_columns, print_line, written
+from ntkspec.report.terminal_columns import Column, alike, print_columns, print_line, with_rows, written
 from ntkspec.spectral.eigenvalues import Spectrum
 
 _SHOWN = ("theorem1", "weyl_lower", "weyl_upper")  # bounds with a line of their own
@@ -28,7 +28,7 @@ def print_details(report: Report, console: Console) -> None:
     """
     runs = styled_runs(report)
     tables = [_spectra_columns(styled.run) for styled in runs]
-    filled = {column.title for table in tables for column in table if set(column.cells) - {"-", ""}}
+    filled = {column.title for table in tables for column in table if column.filled}
     shown = [[column for column in table if column.title in filled] for table in tables]
     tables = alike(shown, console.width)
     names = written([styled.name for styled in runs], 40, console)
@@ -70,15 +70,13 @@ def _spectra_columns(run: RunReport) -> list[Column]:
         Column("method", 8),
     ]
     kernels, told = kernel_names([run], 20), [id(snapshot) for snapshot in _told(run)]
-    for snapshot in run.snapshots:
-        name = _short_name(run, snapshot)
-        for kernel, spectrum in snapshot.spectra.items():
-            if kernel != "total" and id(snapshot) not in told:
-                continue  # see `_left_out`
-            cells = (name, str(snapshot.step), kernels[kernel], *_spectrum_cells(snapshot, kernel, spectrum))
-            for column, cell in zip(columns, cells, strict=True):
-                column.cells.append(cell)
-    return columns
+    rows = [
+        (_short_name(run, snap), str(snap.step), kernels[kernel], *_spectrum_cells(snap, kernel, spectrum))
+        for snap in run.snapshots
+        for kernel, spectrum in snap.spectra.items()
+        if kernel == "total" or id(snap) in told  # see `_left_out`
+    ]
+    return with_rows(columns, rows)
 
 
 def _told(run: RunReport) -> tuple[SnapshotReport, ...]:
@@ -205,16 +203,15 @@ def _print_comparison(report: Report, console: Console) -> None:
     # The last compared snapshot matters most, the first least; of many also first and middle.
     last = len(table.snapshots) - 1
     marked = few(last + 1, 3) if last >= words.MANY else []
-    decades = [
+    columns += [
         Column(label, 0 if i == last else 4 if i in marked else 4 + last - i, "right")
         for i, label in enumerate(short(table.snapshots, 12))
     ]
-    columns += decades
     names = written([row.run.short for row in table.rows], 28, console)
-    for row, name in zip(table.rows, names, strict=True):
-        cells = (name, *row.qualities, row.lambda_min, *row.course)
-        for column, cell in zip(columns, cells, strict=True):
-            column.cells.append(cell)
+    rows = [
+        (name, *row.qualities, row.lambda_min, *row.course)
+        for row, name in zip(table.rows, names, strict=True)
+    ]
     title = Text("Comparison", style="bold")
     baselines = [name for row, name in zip(table.rows, names, strict=True) if row.run.name == table.baseline]
     if table.snapshots:
@@ -223,10 +220,10 @@ def _print_comparison(report: Report, console: Console) -> None:
             style="not bold dim",
         )
     console.print(title, highlight=False)
-    print_columns(console, columns)
-    shown = fitting(columns, console.width)
-    missing = sum(not any(column is other for other in shown) for column in decades)
-    if missing and len(decades) > words.MANY:
+    columns = with_rows(columns, rows)
+    left_out = print_columns(console, columns)
+    missing = sum(column in left_out for column in columns[len(columns) - len(table.snapshots) :])
+    if missing and len(table.snapshots) > words.MANY:
         told = f"decades at {missing} more snapshots are on the page and in report.json"
         print_line(console, told, style="dim", indent=2)
     console.print()
