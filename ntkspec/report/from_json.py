@@ -66,7 +66,7 @@ def report_from_json(root: Node) -> Report:
             got=f"version {root['version'].value!r}",
             remedy="upgrade ntkspec",
         )
-    baseline, runs = root.get("baseline"), root["runs"].each(run_from_json)
+    runs = root["runs"].each(run_from_json)
     try:
         return Report(
             created=root["created"].text(),
@@ -74,7 +74,7 @@ def report_from_json(root: Node) -> Report:
             backend=root["backend"].one_of(("cpu", "gpu")),
             runs=runs,
             comparisons=_meant(root["comparisons"].each(_comparison), runs),
-            baseline=baseline.text() if baseline else None,
+            baseline=root.optional("baseline", Node.text, None),
         )
     except UsageError as error:  # of labels that are not apart
         root["runs"].refuse(error.expected, error.got)
@@ -82,11 +82,9 @@ def report_from_json(root: Node) -> Report:
 
 def run_from_json(node: Node) -> RunReport:
     """Return one run of a report; the inverse of `ntkspec.report.to_json.run_to_json`."""
-    config, origin = node["config"], node.get("origin")
-    inputs, digest, place = (node.get(name) for name in ("inputs", "digest", "place"))
+    config, outputs = node["config"], node["outputs"].integer(1)
     if not isinstance(config.value, dict):
         config.refuse("an object")
-    outputs = node["outputs"].integer(1)
     return RunReport(
         path=node["path"].text(),
         label=node["label"].text(),
@@ -96,10 +94,10 @@ def run_from_json(node: Node) -> RunReport:
         snapshots=node["snapshots"].each(_snapshot),
         config=config.value,
         warnings=node["warnings"].each(Node.text),
-        inputs=inputs.text() if inputs else None,
-        digest=digest.text() if digest else None,
-        place=place.text() if place else None,
-        origin=origin.text() if origin else "",
+        inputs=node.optional("inputs", Node.text, None),
+        digest=node.optional("digest", Node.text, None),
+        place=node.optional("place", Node.text, None),
+        origin=node.optional("origin", Node.text, ""),
     )
 
 
@@ -115,8 +113,6 @@ def _mode(node: Node, outputs: int) -> Outputs:
 
 def _snapshot(node: Node) -> SnapshotReport:
     spectra = {name: _spectrum(item) for name, item in node["spectra"].items()}
-    checks, apart, aligned = (node.get(name) for name in ("checks", "kernel_distance", "alignment"))
-    unaligned, modes = node.get("no_alignment"), node.get("eigenfunctions")
     if "total" not in spectra:
         node["spectra"].refuse("a spectrum 'total'", ", ".join(spectra) or "none")
     return SnapshotReport(
@@ -126,19 +122,17 @@ def _snapshot(node: Node) -> SnapshotReport:
         metrics={name: item.number(null=math.nan) for name, item in node["metrics"].items()},
         spectra=spectra,
         bounds=node["bounds"].each(lambda item: _bound(item, spectra)),
-        checks=checks.each(_check) if checks else (),
-        distances={name: _distance(item) for name, item in apart.items()} if apart else {},
-        alignments={name: _alignment(name, item, spectra) for name, item in aligned.items()}
-        if aligned
-        else {},
-        no_alignment=unaligned.text() if unaligned else "",
-        eigenfunctions=_eigenfunctions(modes) if modes else None,
+        checks=node.optional("checks", lambda items: items.each(_check), ()),
+        distances=node.optional("kernel_distance", _distances, {}),
+        alignments=node.optional("alignment", lambda items: _alignments(items, spectra), {}),
+        no_alignment=node.optional("no_alignment", Node.text, ""),
+        eigenfunctions=node.optional("eigenfunctions", _eigenfunctions, None),
     )
 
 
 def _spectrum(node: Node) -> Spectrum:
     eigenvalues = node["eigenvalues"].numbers(least=0.0)
-    size, trace_error = node["size"].integer(1), node.get("trace_error")
+    size = node["size"].integer(1)
     if not 1 <= len(eigenvalues) <= size:
         node["eigenvalues"].refuse(f"1 to {size} numbers", str(len(eigenvalues)))
     return Spectrum(
@@ -150,20 +144,18 @@ def _spectrum(node: Node) -> Spectrum:
         method=node["method"].text(),  # type: ignore[arg-type]  # whatever other versions have or had
         precision=node["precision"].one_of(get_args(Precision)),
         blocks=node["blocks"].each(Node.text),
-        trace_error=trace_error.number(least=0.0) if trace_error else 0.0,
+        trace_error=node.optional("trace_error", _at_least_0, 0.0),
         reason=node["reason"].text(),
-        rank=_rank(node.get("rank")),
-        regions=_regions(node.get("regions")),
+        rank=node.optional("rank", _rank, None),
+        regions=node.optional("regions", _regions, None),
     )
 
 
-def _rank(node: Node | None) -> Rank | None:
-    return None if node is None else Rank(node["at_most"].integer(), node["reason"].text())
+def _rank(node: Node) -> Rank:
+    return Rank(node["at_most"].integer(), node["reason"].text())
 
 
-def _regions(node: Node | None) -> Regions | None:
-    if node is None:
-        return None
+def _regions(node: Node) -> Regions:
     return Regions(
         at_most=node["at_most"].integer(),
         reason=node["reason"].text(),
@@ -177,14 +169,12 @@ def _bound(node: Node, spectra: dict[str, Spectrum]) -> CheckedBound:
     side: Side = node["side"].one_of(get_args(Side))
     quantity: Quantity = node["quantity"].one_of(get_args(Quantity))
     of = node["of"].one_of(tuple(spectra))
-    source, tightness = node.get("source"), node.get("tightness")
-    tight = [tightness.get(name) if tightness else None for name in ("lambda_min", "median")]
-    smallest, median = (decades.number() if decades else None for decades in tight)
+    smallest, median = node.optional("tightness", _tightness, (None, None))
     return CheckedBound(
         bound=Bound(
             name=node["name"].text(),
             theorem=node["theorem"].text(),
-            source=source.text() if source else "",
+            source=node.optional("source", Node.text, ""),
             assumptions=node["assumptions"].text(),
             side=side,
             values=node["values"].numbers(
@@ -203,35 +193,44 @@ def _bound(node: Node, spectra: dict[str, Spectrum]) -> CheckedBound:
     )
 
 
-def _distance(node: Node) -> KernelDistance:
-    value = node.get("value")
-    return KernelDistance(
-        value=value.number(least=0.0) if value else None,
-        reference=node["from"].text(),
-        reason=node["reason"].text(),
-    )
+def _tightness(node: Node) -> tuple[float | None, float | None]:
+    return node.optional("lambda_min", Node.number, None), node.optional("median", Node.number, None)
+
+
+def _distances(node: Node) -> dict[str, KernelDistance]:
+    return {
+        name: KernelDistance(
+            value=item.optional("value", _at_least_0, None),
+            reference=item["from"].text(),
+            reason=item["reason"].text(),
+        )
+        for name, item in node.items()
+    }
+
+
+def _alignments(node: Node, spectra: dict[str, Spectrum]) -> dict[str, Alignment]:
+    return {name: _alignment(name, item, spectra) for name, item in node.items()}
 
 
 def _alignment(name: str, node: Node, spectra: dict[str, Spectrum]) -> Alignment:
     if name not in spectra:
         node.refuse("shares in the modes of one of the spectra", name)
     resolved = spectra[name].resolved
-    residual, aligned = node.get("residual"), node.get("kernel_target")
+    residual = node.optional("residual", lambda shares: shares.numbers(resolved, least=0.0), None)
     return Alignment(
         spectrum=spectra[name],
         target=node["target"].numbers(resolved, least=0.0),
-        rest=node["rest"].number(least=0.0),
-        kernel_target=aligned.number(least=0.0) if aligned else None,
-        residual=residual.numbers(resolved, least=0.0) if residual else None,
-        residual_rest=node["residual_rest"].number(least=0.0) if residual else None,
+        rest=_at_least_0(node["rest"]),
+        kernel_target=node.optional("kernel_target", _at_least_0, None),
+        residual=residual,
+        residual_rest=None if residual is None else _at_least_0(node["residual_rest"]),
     )
 
 
 def _eigenfunctions(node: Node) -> ModePictures:
     def read(mode: Node) -> tuple[int, float, float | None]:
-        cycles = mode.get("radial_frequency")
-        eigenvalue = mode["eigenvalue"].number(least=0.0)
-        return mode["mode"].integer(1), eigenvalue, cycles.number(least=0.0) if cycles else None
+        frequency = mode.optional("radial_frequency", _at_least_0, None)
+        return mode["mode"].integer(1), _at_least_0(mode["eigenvalue"]), frequency
 
     modes, eigenvalues, frequencies = zip(*node.each(read), strict=True) if node.value else ((), (), ())
     return ModePictures(modes, eigenvalues, frequencies)
@@ -247,16 +246,19 @@ def _check(node: Node) -> Check:
 
 
 def _comparison(node: Node) -> Comparison:
-    decades = node.get("decades")
     return Comparison(
         of=node["of"].text(),
         snapshot=node["snapshot"].text(),
         run=node["run"].text(),
         baseline=node["baseline"].text(),
-        decades=decades.number() if decades else None,
+        decades=node.optional("decades", Node.number, None),
         qualifier=node["qualifier"].one_of(get_args(Qualifier)),
         quantity=node["quantity"].text(),
     )
+
+
+def _at_least_0(node: Node) -> float:
+    return node.number(least=0.0)
 
 
 def _meant(comparisons: Sequence[Comparison], runs: Sequence[RunReport]) -> tuple[Comparison, ...]:

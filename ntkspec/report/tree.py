@@ -16,6 +16,7 @@ from ntkspec._io import first_line
 from ntkspec.errors import ReportFileError, shown
 
 Item = TypeVar("Item")
+Default = TypeVar("Default")
 Choice = TypeVar("Choice")
 
 LARGEST = 2**53  # integers up to here are exact in every reader of JSON
@@ -54,10 +55,11 @@ class Node:
             self.refuse(f"a member {name!r}", "none")
         return Node(self.value[name], self.file, f"{self.path}.{name}" if self.path else name)
 
-    def get(self, name: str) -> Node | None:
-        """Return the member of that name, or None where it is absent or null."""
-        member = self[name] if isinstance(self.value, dict) and name in self.value else None
-        return None if member is None or member.value is None else member
+    def optional(self, name: str, read: Callable[[Node], Item], missing: Default) -> Item | Default:
+        """Return what `read` makes of the member of that name, or `missing` where it is absent or null."""
+        if not isinstance(self.value, dict) or self.value.get(name) is None:
+            return missing
+        return read(self[name])
 
     def items(self) -> Iterator[tuple[str, Node]]:
         """Yield the members of an object."""
