@@ -69,11 +69,6 @@ def step_colour(place: int, count: int) -> str:
     return on_ramp(_STEPS, place, count)
 
 
-def left_out(report: Report, shown: Sequence[Stage]) -> int:
-    """Count the snapshots that a figure of only these stages leaves out."""
-    return sum(len(run.snapshots) - sum(stage in shown for stage in stages(run)) for run in report.runs)
-
-
 def same_steps(runs: Sequence[StyledRun]) -> tuple[int, ...] | None:
     """Return the steps of the snapshots if they are the same in all runs, else None."""
     steps = {tuple(snap.step for snap in run.run.snapshots) for run in runs}

@@ -8,8 +8,7 @@ import json
 from collections.abc import Mapping
 
 from ntkspec.report import words
-from ntkspec.report.captions import Caption
-from ntkspec.report.figures import captions
+from ntkspec.report.figures import Caption, captions
 from ntkspec.report.front import front
 from ntkspec.report.headline import headline
 from ntkspec.report.html import data_uri, picture_uri, resource, template

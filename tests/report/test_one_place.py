@@ -14,7 +14,7 @@ from rich.console import Console
 
 from ntkspec.qualities import QUALITIES, Quality
 from ntkspec.report import figures
-from ntkspec.report.captions import Caption
+from ntkspec.report.figures import Caption
 from ntkspec.report.front import front
 from ntkspec.report.page import render_page
 from ntkspec.report.records import Report
@@ -55,7 +55,9 @@ def test_a_bound_does_not_take_the_name_of_another() -> None:
 def test_a_figure_is_its_module_alone(report: Report, monkeypatch: pytest.MonkeyPatch) -> None:
     module = types.ModuleType("ntkspec.report.figures.blank")
     module.__dict__.update(
-        ORDER=0, draw=lambda _: Figure(), caption=lambda _: Caption("Blank", "Nothing.", "See nothing.")
+        ORDER=0,
+        draw=lambda _: Figure(),
+        caption=lambda _: Caption("Blank", "Nothing.", "See nothing."),
     )
     monkeypatch.setitem(sys.modules, module.__name__, module)
     monkeypatch.setattr(figures, "NAMES", frozenset({"blank"}))

@@ -11,7 +11,7 @@ from ntkspec.population.report.labels import MOST_LABELS, ShownLabel, last_cohor
 from ntkspec.population.report.metrics_figure import MOST_METRICS, fig_metrics
 from ntkspec.population.report.spectra_figure import fig_spectra
 from ntkspec.population.report.table import in_order
-from ntkspec.report.captions import Caption
+from ntkspec.report.figures import Caption
 
 
 def draw_all(cohorts: Sequence[Cohort], labels: Sequence[ShownLabel]) -> Iterator[tuple[str, Figure]]:

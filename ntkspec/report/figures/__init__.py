@@ -10,15 +10,24 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, cast
 
-from ntkspec.report.captions import Caption
 from ntkspec.report.records import Report
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 NAMES = frozenset(module.name for module in pkgutil.iter_modules(__path__))
+
+
+@dataclass(frozen=True)
+class Caption:
+    """The texts of a figure on the page: title, alternative text for screen readers, and caption."""
+
+    title: str
+    alt: str
+    caption: str
 
 
 class FigureModule(Protocol):

@@ -7,12 +7,11 @@ from collections.abc import Sequence
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ntkspec.report.captions import LATE_ALONE, Caption
 from ntkspec.report.compare import comparable
 from ntkspec.report.curves import draw_run, finish, new_axes, new_figure, text
-from ntkspec.report.figures.spectra import MOST_PANELS, with_kernel
+from ntkspec.report.figures import Caption
+from ntkspec.report.figures.spectra import MOST_PANELS, late_alone, with_kernel
 from ntkspec.report.legends import handle, legend_below, run_handles, stage_handles
-from ntkspec.report.moments import left_out
 from ntkspec.report.records import Report
 from ntkspec.report.style import LATE, NO_GRID_COLOUR, StyledRun, of_kind, styled_runs
 
@@ -32,7 +31,7 @@ def caption(report: Report) -> Caption:
             "values. Where the curves agree, the network's own parameters suffice; the gap between them is "
             "what the grid adds: those patterns it learns faster, or alone."
         )
-        + (LATE_ALONE if left_out(report, LATE) else "")
+        + late_alone(report)
         + (_ALONE if _have_no_baseline(report) else ""),
     )
 

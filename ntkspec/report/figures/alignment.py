@@ -9,8 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from ntkspec.report.captions import Caption
 from ntkspec.report.curves import CROSS, in_data, marked, new_axes, new_figure, say, sign_of, text
+from ntkspec.report.figures import Caption
 from ntkspec.report.figures.spectra import MOST_PANELS
 from ntkspec.report.legends import legend_below, mark, run_handles
 from ntkspec.report.records import Report

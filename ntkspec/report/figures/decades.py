@@ -8,8 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ntkspec.report import words
-from ntkspec.report.captions import Caption
 from ntkspec.report.curves import KERNEL, new_axes, new_figure, text
+from ntkspec.report.figures import Caption
 from ntkspec.report.figures.spectra import MOST_PANELS
 from ntkspec.report.records import Report
 from ntkspec.report.style import NO_GRID_COLOUR, styled_runs, when_last

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from matplotlib.figure import Figure
 
-from ntkspec.report.captions import LATE_ALONE, Caption
 from ntkspec.report.compare import comparable
 from ntkspec.report.curves import draw_run, finish, new_axes, new_figure
-from ntkspec.report.figures.spectra import with_kernel
+from ntkspec.report.figures import Caption
+from ntkspec.report.figures.spectra import late_alone, with_kernel
 from ntkspec.report.legends import legend_below, run_handles, stage_handles
-from ntkspec.report.moments import left_out
 from ntkspec.report.records import Report
 from ntkspec.report.style import LATE, StyledRun, of_kind, styled_runs
 
@@ -29,7 +28,7 @@ def caption(report: Report) -> Caption:
             "many independent patterns on the sampled points are known to be learnable. Floors belong to the "
             "route, not to the network."
         )
-        + (LATE_ALONE if left_out(report, LATE) else "")
+        + late_alone(report)
         + (_LEFT_OUT if len(_compared(report)) < len(with_kernel(styled_runs(report), "total")) else ""),
     )
 

@@ -7,8 +7,8 @@ import textwrap
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ntkspec.report.captions import Caption
 from ntkspec.report.curves import new_axes, new_figure, text
+from ntkspec.report.figures import Caption
 from ntkspec.report.figures.spectra import MOST_PANELS
 from ntkspec.report.records import Picture, Report
 from ntkspec.report.style import styled_runs, when_last

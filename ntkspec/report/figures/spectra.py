@@ -11,7 +11,6 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import ListedColormap, Normalize
 from matplotlib.figure import Figure
 
-from ntkspec.report.captions import FLOORS, Caption
 from ntkspec.report.curves import (
     STYLE,
     draw_floor,
@@ -22,10 +21,11 @@ from ntkspec.report.curves import (
     new_figure,
     text,
 )
+from ntkspec.report.figures import Caption
 from ntkspec.report.legends import legend_below, mark_handles, run_handles, stage_handles
 from ntkspec.report.moments import by_step, few, moments, same_steps, step_colour
 from ntkspec.report.records import Report
-from ntkspec.report.style import StyledRun, styled_runs
+from ntkspec.report.style import LATE, StyledRun, stages, styled_runs
 from ntkspec.spectral.eigenvalues import Spectrum
 
 ORDER = 1  # among the figures
@@ -34,12 +34,15 @@ MOST_PANELS = 16
 _TOGETHER = 8  # runs in one pair of axes
 _TICKS = 9  # of the bar of colours
 
-
+_FLOORS = (
+    "Floors may differ by many decades between curves: how low one lies depends on the route by which the "
+    "spectrum was computed (gram or svd, see each run's details), not on the network."
+)
 _STEPWISE = (
     "Every snapshot, from light at the start of training to dark at its end. The higher a curve at index i, "
     "the faster at least i independent patterns on the sampled points can be learnt, wanted or not. A cross "
     "marks the last eigenvalue that is a number; the thin line is the floor of the last snapshot. A shaded "
-    f"band is the stated error. {FLOORS}"
+    f"band is the stated error. {_FLOORS}"
 )
 
 
@@ -58,8 +61,14 @@ def caption(report: Report) -> Caption:
         "points can be learnt, wanted or not; it does not say what the network draws between the samples. "
         "A cross marks the last eigenvalue that is a number, and the rest of that curve lies below its "
         "floor, the thin line of its colour. A shaded band, wide enough to be seen only near a floor, is the "
-        f"stated error. {FLOORS}",
+        f"stated error. {_FLOORS}",
     )
+
+
+def late_alone(report: Report) -> str:
+    """Return a sentence for captions of figures of the stages `LATE`; "" if no snapshot is left out."""
+    every = all(sum(stage in LATE for stage in stages(run)) == len(run.snapshots) for run in report.runs)
+    return "" if every else " Drawn: the middle and the end of training; the figure above has every snapshot."
 
 
 def draw(report: Report) -> Figure | None:

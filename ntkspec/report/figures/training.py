@@ -13,8 +13,8 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from ntkspec.qualities import quality_of
-from ntkspec.report.captions import Caption
 from ntkspec.report.curves import drawn, in_data, new_axes, new_figure, say, sign_of, text
+from ntkspec.report.figures import Caption
 from ntkspec.report.legends import FLOOR, legend_below, mark, run_handles
 from ntkspec.report.names import clean
 from ntkspec.report.records import Report
