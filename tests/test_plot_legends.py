@@ -13,7 +13,7 @@ from report.test_through_training import long_run
 
 from ntkspec import plot
 from ntkspec.errors import UsageError
-from ntkspec.report.curves import drawn, in_data
+from ntkspec.report.canvas import drawn, in_data
 from ntkspec.report.style import OWN
 
 TOTAL = samples.decaying(32, 1e3, 5)

@@ -17,7 +17,7 @@ from ntkspec.errors import UsageError
 from ntkspec.nets.presets import PRESETS
 from ntkspec.population.intervals import resolved
 from ntkspec.population.outcomes import Curve, indices
-from ntkspec.report.curves import new_axes, new_figure, to_bytes
+from ntkspec.report.canvas import new_axes, new_figure, to_bytes
 
 COLOURS = {
     "baseline": "#1f1f1f",

@@ -16,7 +16,8 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from ntkspec.errors import UsageError, shown
-from ntkspec.report.curves import GREY, sign_of
+from ntkspec.report.canvas import GREY
+from ntkspec.report.curves import sign_of
 from ntkspec.report.legends import handle
 from ntkspec.report.names import clean
 from ntkspec.report.style import OWN, StyledRun

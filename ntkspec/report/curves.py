@@ -1,38 +1,28 @@
-"""Draw the parts of figures: spectra as curves, floors and axes, without pyplot's global state."""
+"""Draw spectra as curves, with their floors, errors and marks, and finish the axes."""
 
 from __future__ import annotations
 
-import io
-import re
-import warnings
 from collections.abc import Sequence
 from typing import Any
 
-import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.typing import LineStyleType
 from numpy.typing import NDArray
 
+from ntkspec.report.canvas import drawn, in_data, light_grid, say
 from ntkspec.report.style import MARKERS, STAGES, Stage, StyledRun, stages
 from ntkspec.report.thinning import thinned
-from ntkspec.report.words import clean
 from ntkspec.spectral.eigenvalues import Spectrum
 
-DPI = 160
 INDEX_LABEL = "index $i$"
 KERNEL = r"$J\,J^{\mathsf{T}}$"
 VALUE_LABEL = rf"eigenvalue $\lambda_i$ of {KERNEL}"
 
-GREY = "#555555"
 FAINT = 0.55  # of floors
 BAND = 0.2  # opacity of stated errors
 CROSS: dict[str, Any] = {"marker": "x", "markersize": 5.5}  # where the next values are not resolved
 BAR: dict[str, Any] = {"marker": "|", "markersize": 9.0}  # where no further ones were computed
-_CURVE, _FURTHER_DIGITS = re.compile(rb' d="[^"]*"'), re.compile(rb"(\.\d\d)\d+")
 _POINTS = 600  # of a curve; more cannot be seen
 _LEAST_SHOWN = 0.1  # of the floor
 _MARKS = 6  # on a curve
@@ -44,60 +34,6 @@ STAGE_DASHES: dict[Stage, LineStyleType] = {
 }
 STAGE_WIDTHS: dict[Stage, float] = {"init": 0.9, "mid": 1.4, "end": 1.8}
 _MANY = 1.3  # width of the curve of one of many snapshots
-STYLE: dict[Any, Any] = {
-    "font.family": ["DejaVu Sans"],
-    "font.size": 10.0,
-    "axes.titlesize": 11.0,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.edgecolor": "#555555",
-    "axes.linewidth": 0.8,
-    "legend.frameon": False,
-    "legend.fontsize": 9.0,
-    "hatch.linewidth": 0.6,
-    "svg.hashsalt": "ntkspec",
-}
-
-
-def new_figure(width: float, height: float) -> Figure:
-    """Return an empty figure of this size in inches, laid out by matplotlib."""
-    with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(width, height), layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure
-
-
-def new_axes(figure: Figure, rows: int, columns: int, *, share: bool = True) -> list[Axes]:
-    """Return a new grid of axes of a figure, row by row; with `share` all have the same scales."""
-    with matplotlib.rc_context(STYLE):
-        grid = figure.subplots(rows, columns, sharex=share, sharey=share, squeeze=False)
-    return [axes for row in grid for axes in row]
-
-
-def to_bytes(figure: Figure, ending: str) -> bytes:
-    """Return the figure as a PNG (160 dpi), PDF or SVG file; the same figure gives the same bytes.
-
-    PNG files have a white background, the others have none.
-    """
-    file = io.BytesIO()
-    with matplotlib.rc_context(STYLE), warnings.catch_warnings():
-        # Labels may be in a script that the font lacks: a box is drawn then.
-        warnings.filterwarnings("ignore", message=".*Glyph.*missing from.*")
-        if ending == "pdf":
-            figure.savefig(file, format="pdf", transparent=True, metadata={"CreationDate": None})
-            return file.getvalue()
-        if ending == "svg":
-            figure.savefig(file, format="svg", transparent=True, metadata={"Date": None})
-            # The header has the address of a document type, which is no use in a page and a link to the web.
-            return _shorter(_without_doctype(file.getvalue()))
-        figure.savefig(file, format="png", dpi=DPI, metadata={"Software": "ntkspec"})
-    return file.getvalue()
-
-
-def text(label: str, limit: int = 40) -> str:
-    """Escape a label so that matplotlib draws its characters, not a formula, and shows it in a legend."""
-    plain = clean(label, limit).replace("$", r"\$")
-    return f" {plain}" if plain.startswith("_") else plain
 
 
 def draw_spectrum(
@@ -245,8 +181,7 @@ def finish(axes: Axes, title: str = "", *, x_label: bool = True, y_label: bool =
         low, high = axes.get_xlim()
         axes.set_xlim(max(min(low, 0.9), 0.8), max(high, 12.0), auto=None)
     _say_unresolved(axes)
-    axes.grid(color="#e4e4e4", linewidth=0.6, zorder=0)
-    axes.set_axisbelow(True)
+    light_grid(axes)
     if title:
         axes.set_title(title)
     if x_label:
@@ -256,31 +191,15 @@ def finish(axes: Axes, title: str = "", *, x_label: bool = True, y_label: bool =
         axes.set_ylabel(VALUE_LABEL)
 
 
-def in_data(axes: Axes) -> list[Line2D]:
-    """Return the lines that show numbers: not floors, marks at an edge, nor entries of the legend alone."""
-    return [line for line in drawn(axes) if line.get_transform() == axes.transData]
+def finish_panels(panels: Sequence[Axes], titles: Sequence[str], columns: int) -> None:
+    """Finish panels that share their scales; only the lowest and the leftmost ones have labels.
 
-
-def placed(axes: Axes) -> list[Line2D]:
-    """Return the lines whose places along x are numbers: those of `in_data`, and marks at an edge."""
-    return [
-        line for line in drawn(axes) if line.get_transform().contains_branch_seperately(axes.transData)[0]
-    ]
-
-
-def drawn(axes: Axes) -> list[Line2D]:
-    """Return the lines that can be seen: not those that are entries of the legend alone."""
-    return [line for line in axes.lines if len(np.asarray(line.get_xdata()))]
-
-
-def say(axes: Axes, note: str, *, holds: bool) -> bool:
-    """Write a note into a panel if it holds, and remove an earlier one; return whether there was one."""
-    earlier = [text for text in axes.texts if text.get_text() == note]
-    for text in earlier:
-        text.remove()
-    if holds:
-        axes.text(0.5, 0.75, note, transform=axes.transAxes, ha="center", color=GREY)
-    return bool(earlier)
+    Args:
+        titles: one for each panel.
+        columns: panels in a row.
+    """
+    for i, (axes, title) in enumerate(zip(panels, titles, strict=True)):
+        finish(axes, title, x_label=i + columns >= len(panels), y_label=i % columns == 0)
 
 
 def _say_unresolved(axes: Axes) -> None:
@@ -293,13 +212,3 @@ def _say_unresolved(axes: Axes) -> None:
         heights = [float(np.asarray(line.get_ydata())[0]) for line in drawn(axes)]
         floors = [height for height in heights if height > 0] or [1.0]
         axes.set_ylim(min(floors) / 1e3, max(floors) * 1e3, auto=None)
-
-
-def _without_doctype(svg: bytes) -> bytes:
-    start, end = svg.find(b"<!DOCTYPE"), svg.find(b"<svg")
-    return svg[:start] + svg[end:] if 0 <= start < end else svg
-
-
-def _shorter(svg: bytes) -> bytes:
-    """Cut the coordinates of curves to hundredths of a point, which makes the file a quarter smaller."""
-    return _CURVE.sub(lambda curve: _FURTHER_DIGITS.sub(rb"\1", curve[0]), svg)

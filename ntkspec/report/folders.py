@@ -188,7 +188,7 @@ def write_figures(
     Returns:
         The names relative to the folder, and the SVG files by the names of the figures.
     """
-    from ntkspec.report.curves import to_bytes
+    from ntkspec.report.canvas import to_bytes
 
     (part / FIGURES).mkdir()
     names: list[str] = []

@@ -9,18 +9,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 
-from ntkspec.report.curves import (
-    BAND,
-    BAR,
-    CROSS,
-    FAINT,
-    GREY,
-    STAGE_DASHES,
-    STAGE_WIDTHS,
-    hatched,
-    sign_of,
-    text,
-)
+from ntkspec.report.canvas import GREY, text
+from ntkspec.report.curves import BAND, BAR, CROSS, FAINT, STAGE_DASHES, STAGE_WIDTHS, hatched, sign_of
 from ntkspec.report.records import Report
 from ntkspec.report.style import STAGES, Stage, StyledRun, last_name, stages
 from ntkspec.spectral.eigenvalues import Spectrum

@@ -115,7 +115,7 @@ def write_data(report: Report, part: Path) -> list[str]:
 
 def write_everything(report: Report, part: Path) -> list[str]:
     """Write the page, the data and the figures into a folder, and return their names, the page first."""
-    from ntkspec.report.curves import to_bytes
+    from ntkspec.report.canvas import to_bytes
     from ntkspec.report.figures import ablation, draw_all
     from ntkspec.report.page import render_page
 

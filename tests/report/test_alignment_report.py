@@ -18,7 +18,7 @@ from ntkspec.analyze import analyze_runs, main
 from ntkspec.cli import Parser
 from ntkspec.errors import MemoryBudgetError, UsageError
 from ntkspec.report import words
-from ntkspec.report.curves import to_bytes
+from ntkspec.report.canvas import to_bytes
 from ntkspec.report.figures import alignment
 from ntkspec.report.records import NOT_ASKED, Report, SnapshotReport
 from ntkspec.report.style import styled_runs

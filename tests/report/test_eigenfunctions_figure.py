@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ntkspec.report.curves import to_bytes
+from ntkspec.report.canvas import to_bytes
 from ntkspec.report.figures import draw_all
 from ntkspec.report.figures.eigenfunctions import MOST_CELLS, SHADES, cells
 from ntkspec.report.figures.eigenfunctions import draw as fig_eigenfunctions

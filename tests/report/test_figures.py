@@ -13,7 +13,8 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
-from ntkspec.report.curves import draw_floor, to_bytes
+from ntkspec.report.canvas import to_bytes
+from ntkspec.report.curves import draw_floor
 from ntkspec.report.figures import ablation, decades, draw_all, panels, spectra
 from ntkspec.report.legends import mark_handles
 from ntkspec.report.records import Report, RunReport, SnapshotReport

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from matplotlib.lines import Line2D
 
-from ntkspec.report.curves import STAGE_DASHES, STAGE_WIDTHS, new_figure
+from ntkspec.report.canvas import new_figure
+from ntkspec.report.curves import STAGE_DASHES, STAGE_WIDTHS
 from ntkspec.report.figures import ablation, panels, spectra
 from ntkspec.report.legends import legend_below, mark, mark_handles, run_handles, stage_handles
 from ntkspec.report.records import SnapshotReport

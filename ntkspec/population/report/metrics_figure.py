@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -13,7 +13,7 @@ from ntkspec.population.report.cohorts import Cohort, MetricStatistics
 from ntkspec.population.report.labels import ShownLabel
 from ntkspec.population.report.table import in_order
 from ntkspec.qualities import quality_of
-from ntkspec.report.curves import GREY, new_axes, new_figure, text
+from ntkspec.report.canvas import GREY, name_rows, new_figure, new_panels, text
 from ntkspec.report.legends import legend_below, mark
 
 MOST_METRICS = 6
@@ -35,15 +35,14 @@ def fig_metrics(ends: Mapping[ShownLabel, Cohort]) -> Figure | None:
     columns = min(len(metrics), _COLUMNS)
     rows = -(-len(metrics) // columns)
     figure = new_figure(max(4.4 * columns, 7.6), (0.9 + 0.34 * len(of_labels)) * rows + 0.5)
-    panels = new_axes(figure, rows, columns, share=False)
-    for axes in panels[len(metrics) :]:
-        axes.set_visible(False)
-    for place, (axes, metric) in enumerate(zip(panels, metrics, strict=False)):
+    panels = new_panels(figure, len(metrics), columns, share=False)
+    for place, (axes, metric) in enumerate(zip(panels, metrics, strict=True)):
         for row, (label, of_label) in enumerate(of_labels.items()):
             if metric in of_label:
                 _draw(axes, row, of_label[metric], label.colour or GREY)
         names = [text(label.name, 28) if place % columns == 0 else "" for label in of_labels]
-        _finish(axes, text(quality_of(metric).title, 40), names)
+        name_rows(axes, names, margin=0.06)
+        axes.set_title(text(quality_of(metric).title, 40), fontsize=10)
     if any(cohort.runs > 1 for cohort in ends.values()):
         legend_below(figure, _marks())
     return figure
@@ -74,13 +73,3 @@ def _marks() -> list[Line2D]:
         mark("middle half of the runs", linewidth=7, alpha=0.25),
         mark("all runs", linewidth=1, alpha=0.6),
     ]
-
-
-def _finish(axes: Axes, title: str, names: Sequence[str]) -> None:
-    axes.set_title(title, fontsize=10)
-    axes.set_yticks(range(len(names)), names)
-    axes.set_ylim(len(names) - 0.4, -0.6)
-    axes.margins(x=0.06)
-    axes.grid(axis="x", color="#e4e4e4", linewidth=0.6)
-    axes.set_axisbelow(True)
-    axes.tick_params(axis="y", length=0)

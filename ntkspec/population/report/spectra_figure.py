@@ -12,7 +12,8 @@ from matplotlib.patches import Patch
 
 from ntkspec.population.report.cohorts import Cohort, SpectrumStatistics, at_stage
 from ntkspec.population.report.labels import ShownLabel
-from ntkspec.report.curves import GREY, finish, new_axes, new_figure, text
+from ntkspec.report.canvas import GREY, new_axes, new_figure, text
+from ntkspec.report.curves import finish
 from ntkspec.report.legends import handle, legend_below, mark
 from ntkspec.report.style import STAGES, Stage
 

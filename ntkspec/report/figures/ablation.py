@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from ntkspec.report.canvas import new_figure, new_panels, text
 from ntkspec.report.compare import comparable
-from ntkspec.report.curves import draw_run, finish, new_axes, new_figure, text
+from ntkspec.report.curves import draw_run, finish_panels
 from ntkspec.report.figures import Caption
 from ntkspec.report.figures.spectra import MOST_PANELS, late_alone, with_kernel
 from ntkspec.report.legends import handle, legend_below, run_handles, stage_handles
@@ -50,15 +51,11 @@ def draw(report: Report, *, narrow: bool = False) -> Figure | None:
     columns = 1 if narrow else min(len(grids), 3)
     rows = -(-len(grids) // columns)
     figure = new_figure(4.6 if narrow else max(4.3 * columns, 7.6), 4.6 * rows + 0.6 + narrow)
-    panels = new_axes(figure, rows, columns)
+    panels = new_panels(figure, len(grids), columns)
     beside = [run for run in grids if baseline is not None and _compares(run, baseline)]
-    for axes, run in zip(panels, grids, strict=False):
+    for axes, run in zip(panels, grids, strict=True):
         draw_ablation(axes, [run], baseline if run in beside else None)
-    for i, axes in enumerate(panels):
-        if i < len(grids):
-            finish(axes, text(grids[i].name), x_label=i + columns >= len(grids), y_label=i % columns == 0)
-        else:
-            axes.set_visible(False)
+    finish_panels(panels, [text(run.name) for run in grids], columns)
     others = [baseline] if baseline is not None and beside else []
     handles = [handle(run.name, run.colour) for run in others] + run_handles(grids)
     handles.append(handle("without the grid's gradients", NO_GRID_COLOUR))

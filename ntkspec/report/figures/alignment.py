@@ -9,7 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from ntkspec.report.curves import CROSS, in_data, marked, new_axes, new_figure, say, sign_of, text
+from ntkspec.report.canvas import in_data, light_grid, new_axes, new_figure, say, text
+from ntkspec.report.curves import CROSS, marked, sign_of
 from ntkspec.report.figures import Caption
 from ntkspec.report.figures.spectra import MOST_PANELS
 from ntkspec.report.legends import legend_below, mark, run_handles
@@ -120,5 +121,4 @@ def finish_shares(axes: Axes, x_label: str, y_label: str) -> None:
     axes.minorticks_off()  # of which there are many, over so many decades
     axes.set_xlabel(x_label)
     axes.set_ylabel(y_label)
-    axes.grid(color="#e4e4e4", linewidth=0.6, zorder=0)
-    axes.set_axisbelow(True)
+    light_grid(axes)

@@ -8,7 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ntkspec.report import words
-from ntkspec.report.curves import KERNEL, new_axes, new_figure, text
+from ntkspec.report.canvas import name_rows, new_axes, new_figure, text
+from ntkspec.report.curves import KERNEL
 from ntkspec.report.figures import Caption
 from ntkspec.report.figures.spectra import MOST_PANELS
 from ntkspec.report.records import Report
@@ -50,12 +51,7 @@ def draw(report: Report) -> Figure | None:
             _draw_lambda_min(axes, row, spectrum, run.colour, size=7)
         if (spectrum := run.spectrum("no_grid")) is not None:
             _draw_lambda_min(axes, row + 0.22, spectrum, NO_GRID_COLOUR, size=5)
-    axes.set_yticks(range(len(runs)), [text(run.name) for run in runs])
-    axes.set_ylim(len(runs) - 0.4, -0.6)
-    axes.margins(x=0.08)
-    axes.grid(axis="x", color="#e4e4e4", linewidth=0.6)
-    axes.set_axisbelow(True)
-    axes.tick_params(axis="y", length=0)
+    name_rows(axes, [text(run.name) for run in runs], margin=0.08)
     axes.set_xlabel(rf"smallest eigenvalue $\lambda_{{\min}}$ of {KERNEL} " + text(when_last(report)))
     axes.set_title("Smallest eigenvalues" + _marks([*total, *no_grid]))
     if no_grid:

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from ntkspec.report import words
-from ntkspec.report.curves import new_figure, text
+from ntkspec.report.canvas import new_figure, text
 from ntkspec.report.figures import Caption
 from ntkspec.report.names import snapshot_name
 from ntkspec.report.records import ModePictures, Report

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from matplotlib.figure import Figure
 
+from ntkspec.report.canvas import new_axes, new_figure
 from ntkspec.report.compare import comparable
-from ntkspec.report.curves import draw_run, finish, new_axes, new_figure
+from ntkspec.report.curves import draw_run, finish_panels
 from ntkspec.report.figures import Caption
 from ntkspec.report.figures.spectra import late_alone, with_kernel
 from ntkspec.report.legends import legend_below, run_handles, stage_handles
@@ -57,8 +58,7 @@ def draw(report: Report) -> Figure | None:
     for axes, (_, members) in zip(drawn, panels, strict=True):
         for run in members:
             draw_run(axes, run, shown=LATE, signed=True)
-    for i, (axes, (title, _)) in enumerate(zip(drawn, panels, strict=True)):
-        finish(axes, title, y_label=i == 0)
+    finish_panels(drawn, [title for title, _ in panels], len(panels))
     shown = [run for run in runs if any(run in members for _, members in panels)]
     curves = [(run, "total") for run in shown]
     legend_below(figure, [*run_handles(shown, signed=True), *stage_handles(report, curves, shown=LATE)])

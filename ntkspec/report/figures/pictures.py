@@ -7,7 +7,7 @@ import textwrap
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ntkspec.report.curves import new_axes, new_figure, text
+from ntkspec.report.canvas import new_figure, new_panels, text
 from ntkspec.report.figures import Caption
 from ntkspec.report.figures.spectra import MOST_PANELS
 from ntkspec.report.records import Picture, Report
@@ -39,10 +39,7 @@ def draw(report: Report) -> Figure | None:
     rows = -(-len(shown) // columns)
     side = 12.8 / max(columns, 4)
     figure = new_figure(side * columns, (side + 0.5) * rows)
-    panels = new_axes(figure, rows, columns, share=False)
-    for axes in panels[len(shown) :]:
-        axes.set_visible(False)
-    for axes, tile in zip(panels, shown, strict=False):
+    for axes, tile in zip(new_panels(figure, len(shown), columns, share=False), shown, strict=True):
         _show(axes, tile.picture)
         name = "\n".join(textwrap.wrap(text(tile.name), 22)) or " "
         axes.set_xlabel(f"{name}\n{tile.quality}" if tile.quality else name, fontsize=8.5, linespacing=1.3)

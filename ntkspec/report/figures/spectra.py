@@ -11,16 +11,8 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import ListedColormap, Normalize
 from matplotlib.figure import Figure
 
-from ntkspec.report.curves import (
-    STYLE,
-    draw_floor,
-    draw_run,
-    draw_spectrum,
-    finish,
-    new_axes,
-    new_figure,
-    text,
-)
+from ntkspec.report.canvas import STYLE, new_axes, new_figure, new_panels, text
+from ntkspec.report.curves import draw_floor, draw_run, draw_spectrum, finish, finish_panels
 from ntkspec.report.figures import Caption
 from ntkspec.report.legends import legend_below, mark_handles, run_handles, stage_handles
 from ntkspec.report.moments import by_step, few, moments, same_steps, step_colour
@@ -145,20 +137,14 @@ def _small_panels(runs: Sequence[StyledRun]) -> tuple[Figure, list[Axes]]:
     columns = _columns(count)
     rows = -(-count // columns)
     figure = new_figure(12.8 if columns == 4 else 5.0 * columns, (2.9 if columns == 4 else 4.2) * rows + 0.8)
-    panels = new_axes(figure, rows, columns)
-    for axes in panels[count:]:
-        axes.set_visible(False)
-    return figure, panels[:count]
+    return figure, new_panels(figure, count, columns)
 
 
 def _finish_panels(figure: Figure, panels: Sequence[Axes], runs: Sequence[StyledRun]) -> None:
     if len(runs) == 1:
         finish(panels[0], f"Spectrum: {text(runs[0].name)}")
         return
-    columns = _columns(min(len(runs), MOST_PANELS))
-    for i, axes in enumerate(panels):
-        below, left = i + columns >= len(panels), i % columns == 0
-        finish(axes, text(runs[i].short), x_label=below, y_label=left)
+    finish_panels(panels, [text(run.short) for run in runs[: len(panels)]], _columns(len(panels)))
     if len(panels) < len(runs):
         figure.suptitle(f"The first {len(panels)} of {len(runs)} runs")
 

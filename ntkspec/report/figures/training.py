@@ -13,7 +13,8 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from ntkspec.qualities import quality_of
-from ntkspec.report.curves import drawn, in_data, new_axes, new_figure, say, sign_of, text
+from ntkspec.report.canvas import drawn, in_data, light_grid, new_axes, new_figure, say, text
+from ntkspec.report.curves import sign_of
 from ntkspec.report.figures import Caption
 from ntkspec.report.legends import FLOOR, legend_below, mark, run_handles
 from ntkspec.report.names import clean
@@ -145,8 +146,7 @@ def finish_course(axes: Axes, quantity: str) -> None:
         axes.set_ylim(0.0, max(axes.get_ylim()[1], 1e-300), auto=None)
     if say(axes, _NO_NUMBER, holds=not drawn(axes)) or not numbers:
         axes.tick_params(axis="y", left=bool(numbers), labelleft=bool(numbers))
-    axes.grid(color="#e4e4e4", linewidth=0.6)
-    axes.set_axisbelow(True)
+    light_grid(axes)
 
 
 def _spans_decades(axes: Axes, quantity: str) -> bool:
