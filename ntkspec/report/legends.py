@@ -12,7 +12,7 @@ from matplotlib.patches import Patch, Rectangle
 from ntkspec.report.canvas import GREY, text
 from ntkspec.report.curves import BAND, BAR, CROSS, FAINT, STAGE_DASHES, STAGE_WIDTHS, hatched, sign_of
 from ntkspec.report.records import Report
-from ntkspec.report.style import STAGES, Stage, StyledRun, last_name, stages
+from ntkspec.report.style import STAGE_TITLES, STAGES, Stage, StyledRun, last_name, stages
 from ntkspec.spectral.eigenvalues import Spectrum
 
 FLOOR = "numerical floor"  # the entry of the floors
@@ -48,10 +48,8 @@ def stage_handles(
         hatches: those of them with hatches where the last of their eigenvalues are unresolved.
         shown: the stages that are drawn; floors are those of the last one.
     """
-    names = {"init": "start of training", "mid": "mid-training", "end": "end of training"}
     last = last_name(report)
-    if last != "end":
-        names["end"] = text(last, 24)
+    names = {**STAGE_TITLES, **({} if last == "end" else {"end": text(last, 24)})}
     drawn = {curve: _spectra(curve, shown) for curve in (*curves, *hatches)}
     found = {stage for spectra in drawn.values() for stage in spectra}
     handles: list[Line2D | Patch] = [

@@ -17,6 +17,11 @@ Stage = Literal["init", "mid", "end"]
 Marker = Literal["circle", "square", "triangle-up", "diamond", "triangle-down", "cross", "hexagon", "star"]
 
 STAGES: tuple[Stage, ...] = ("init", "mid", "end")
+STAGE_TITLES: Mapping[Stage, str] = {
+    "init": "start of training",
+    "mid": "mid-training",
+    "end": "end of training",
+}
 LATE: tuple[Stage, ...] = ("mid", "end")  # of trained networks
 NO_GRID_COLOUR = "#00796b"
 

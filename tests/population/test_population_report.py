@@ -26,7 +26,7 @@ from ntkspec.population.report.figures import captions
 from ntkspec.population.report.headline import headline
 from ntkspec.population.report.labels import MOST_LABELS, shown_labels
 from ntkspec.population.report.reading import enclosed, read_population
-from ntkspec.population.report.spectra_figure import fig_spectra
+from ntkspec.population.report.spectra_figure import draw as fig_spectra
 from ntkspec.population.report.table import metrics_in_table
 from ntkspec.population.report.to_json import dumps
 from ntkspec.population.report.wording import Cell, metric, smallest

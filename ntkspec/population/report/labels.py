@@ -55,6 +55,15 @@ def last_cohorts(cohorts: Sequence[Cohort], labels: Iterable[ShownLabel]) -> dic
     return {label: at_stage(cohorts, label.label, "end")[0] for label in labels}
 
 
+def left_out(cohorts: Sequence[Cohort], labels: Sequence[ShownLabel]) -> str:
+    """Return sentences for captions: which labels and cohorts are not drawn; "" if all are."""
+    few = f" Drawn: the {MOST_LABELS} of {len(labels)} labels that have the most runs."
+    sizes = len({cohort.kernels for cohort in cohorts}) > 1
+    return (few if len(labels) > MOST_LABELS else "") + (
+        " Of a label with kernels of several sizes, those of most runs." if sizes else ""
+    )
+
+
 def when(population: KeptPopulation) -> str:
     """Return a text that says when the last snapshots were taken, such as "at the end of training"."""
     return when_last(_report(population, tuple(population.examples)))

@@ -3,33 +3,52 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from ntkspec.population.report.cohorts import Cohort, MetricStatistics
-from ntkspec.population.report.labels import ShownLabel
+from ntkspec.population.report.labels import ShownLabel, last_cohorts, left_out
 from ntkspec.population.report.table import in_order
 from ntkspec.qualities import quality_of
 from ntkspec.report.canvas import GREY, name_rows, new_figure, new_panels, text
+from ntkspec.report.figures import Caption
 from ntkspec.report.legends import legend_below, mark
 
-MOST_METRICS = 6
+_MOST_METRICS = 6  # that have a panel
 _COLUMNS = 3
 _LARGEST = 1e100
 
 
-def fig_metrics(ends: Mapping[ShownLabel, Cohort]) -> Figure | None:
+def caption(cohorts: Sequence[Cohort], labels: Sequence[ShownLabel]) -> Caption:
+    """Return the figure's title, alternative text and caption."""
+    metrics = len(in_order(name for cohort in cohorts for name in cohort.metrics))
+    more = f" {_MOST_METRICS} of {metrics} metrics; runs.csv has all." if metrics > _MOST_METRICS else ""
+    if any(cohort.infinite for cohort in cohorts):
+        more += " A run in which a metric is infinite is left out of that metric's panel."
+    return Caption(
+        title="Metrics",
+        alt="Dot plots of each metric: a row for each label, with the mean and the spread of its runs.",
+        caption="Of the last snapshots. A dot is the mean over the runs of a label, the line through it "
+        "its interval, the bar the middle half of the runs, the thin line all of them."
+        + more
+        + left_out(cohorts, labels),
+    )
+
+
+def draw(cohorts: Sequence[Cohort], labels: Sequence[ShownLabel]) -> Figure | None:
     """Draw a panel for each metric with a row for each label; return None if there is no metric.
 
     Args:
-        ends: the last cohort of each label; labels with a colour are drawn.
+        cohorts: of all labels; the last one of each is drawn.
+        labels: those with a colour are drawn.
     """
+    ends = last_cohorts(cohorts, labels)
     of_labels = {label: _drawable(cohort) for label, cohort in ends.items() if label.colour}
     of_labels = {label: metrics for label, metrics in of_labels.items() if metrics}
-    metrics = in_order(name for of_label in of_labels.values() for name in of_label)[:MOST_METRICS]
+    metrics = in_order(name for of_label in of_labels.values() for name in of_label)[:_MOST_METRICS]
     if not metrics:
         return None
     columns = min(len(metrics), _COLUMNS)

@@ -11,22 +11,35 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from ntkspec.population.report.cohorts import Cohort, SpectrumStatistics, at_stage
-from ntkspec.population.report.labels import ShownLabel
+from ntkspec.population.report.labels import ShownLabel, left_out
 from ntkspec.report.canvas import GREY, new_axes, new_figure, text
 from ntkspec.report.curves import finish
+from ntkspec.report.figures import Caption
 from ntkspec.report.legends import handle, legend_below, mark
-from ntkspec.report.style import STAGES, Stage
+from ntkspec.report.style import STAGE_TITLES, STAGES, Stage
 
 _DASHED = (0, (4.0, 2.0))
 _FAINT = 0.5
 _DOTTED = (0, (1.0, 1.6))
 _BAND = 0.16
 _BELOW = 1e4  # how far below the smallest number the axis reaches, whatever upper bounds lie below that
-_TITLES: dict[Stage, str] = {"init": "start of training", "mid": "mid-training", "end": "end of training"}
 _LAST: dict[Stage, str] = {"init": "first snapshot", "mid": "middle snapshot", "end": "last snapshot"}
 
 
-def fig_spectra(cohorts: Sequence[Cohort], labels: Sequence[ShownLabel]) -> Figure | None:
+def caption(cohorts: Sequence[Cohort], labels: Sequence[ShownLabel]) -> Caption:
+    """Return the figure's title, alternative text and caption."""
+    return Caption(
+        title="Spectra",
+        alt="Log-log plots of kernel eigenvalues against their index: the median over runs, a colour for "
+        "each label, a panel for each stage of training.",
+        caption="Each line is, at every index, the median over the runs of a label, the dotted line "
+        "their mean; a band holds the middle half of them. A cross marks the last index at which the "
+        "median is a number; beyond it, the thin line says only what the median is at most, and where "
+        "it is zero nothing is drawn." + left_out(cohorts, labels),
+    )
+
+
+def draw(cohorts: Sequence[Cohort], labels: Sequence[ShownLabel]) -> Figure | None:
     """Draw a panel for each stage of training; return None if no eigenvalue is known to be above zero.
 
     Args:
@@ -116,7 +129,7 @@ def _title(stage: Stage, cohorts: Sequence[Cohort]) -> str:
     if len(names) > 1:
         return _LAST[stage]
     (name,) = names
-    return _TITLES[stage] if name == stage else text(name)
+    return STAGE_TITLES[stage] if name == stage else text(name)
 
 
 def _marks(cohorts: Sequence[Cohort]) -> list[Line2D | Patch]:
