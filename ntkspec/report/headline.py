@@ -12,6 +12,7 @@ from ntkspec.display import listed
 from ntkspec.qualities import PSNR_HELD_OUT, values_of
 from ntkspec.report import words
 from ntkspec.report.compare import comparable
+from ntkspec.report.names import clean
 from ntkspec.report.records import Report
 from ntkspec.report.scores import Scores, scores_of
 from ntkspec.report.style import StyledRun, last_name, reference, styled_runs, when_last
@@ -178,7 +179,7 @@ def _without_quality(report: Report, runs: Sequence[StyledRun]) -> tuple[str, tu
 def _other_metrics(runs: Sequence[StyledRun]) -> str:
     """Return a text that names the runs' metrics, if they have some by which they cannot be ranked."""
     metrics = dict.fromkeys(name for run in runs if run.end for name in values_of(run.end.metrics))
-    names = listed([words.clean(name, 24) for name in metrics])
+    names = listed([clean(name, 24) for name in metrics])
     return f"; whether more or less is better is not known of {names}" if names else ""
 
 

@@ -9,9 +9,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ntkspec.qualities import quality_of
-from ntkspec.report import words
 from ntkspec.report.moments import Moment, by_step, few, moments
-from ntkspec.report.names import kernel_names
+from ntkspec.report.names import clean, kernel_names
 from ntkspec.report.plot_alignment import alignment_curve
 from ntkspec.report.records import Report, RunReport
 from ntkspec.report.style import STAGES, Stage, StyledRun, last_name, styled_runs
@@ -221,7 +220,7 @@ def _training(report: Report) -> dict[str, object]:
 
 def _panel(quantity: str) -> dict[str, object]:
     beyond = log_beyond(quantity)
-    title = TITLES.get(quantity) or html.escape(words.clean(quality_of(quantity).axis_title, 40))
+    title = TITLES.get(quantity) or html.escape(clean(quality_of(quantity).axis_title, 40))
     return {
         "title": title + _SYMBOLS.get(quantity, ""),
         "log_beyond": beyond if math.isfinite(beyond) else None,

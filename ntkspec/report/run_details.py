@@ -6,7 +6,7 @@ import json
 
 from ntkspec.qualities import quality_of, values_of
 from ntkspec.report import words
-from ntkspec.report.names import kernel_names
+from ntkspec.report.names import kernel_names, snapshot_name
 from ntkspec.report.records import RunReport, SnapshotReport
 from ntkspec.report.style import StyledRun
 from ntkspec.report.to_json import plain
@@ -27,8 +27,7 @@ def run_details(styled: StyledRun) -> dict[str, object]:
         "mode": words.mode(run),
         "config": config[:_LONGEST_CONFIG] + ("\n..." if len(config) > _LONGEST_CONFIG else ""),
         "metrics": [
-            (words.snapshot_name(run, snapshot), snapshot.step, _metrics(snapshot))
-            for snapshot in run.snapshots
+            (snapshot_name(run, snapshot), snapshot.step, _metrics(snapshot)) for snapshot in run.snapshots
         ],
         "spectra": [
             _spectrum(run, snapshot, kernel, kernels[kernel])
@@ -42,7 +41,7 @@ def run_details(styled: StyledRun) -> dict[str, object]:
         "checks": _checks(run),
         "theorems": list(dict.fromkeys(_theorems(run))),
         "bounds": [
-            _bound(words.snapshot_name(run, snapshot), checked, snapshot)
+            _bound(snapshot_name(run, snapshot), checked, snapshot)
             for snapshot in run.snapshots
             for checked in snapshot.bounds
         ],
@@ -56,12 +55,11 @@ def _metrics(snapshot: SnapshotReport) -> str:
 
 def _spectrum(run: RunReport, snapshot: SnapshotReport, name: str, shown: str) -> dict[str, object]:
     spectrum = snapshot.spectra[name]
-    distance = snapshot.distances.get(name)
     return {
-        "snapshot": words.snapshot_name(run, snapshot),
+        "snapshot": snapshot_name(run, snapshot),
         "step": snapshot.step,
         "kernel": shown,
-        "distance": words.distance(snapshot, name) if distance and distance.value is not None else "-",
+        "distance": words.distance(snapshot, name),
         "size": spectrum.size,
         "resolved": words.resolved(spectrum),
         "lambda_max": words.lambda_max(spectrum),
@@ -113,7 +111,7 @@ def _singular(run: RunReport) -> list[str]:
     """Return which kernels are singular, as stored or for the network itself, and why."""
     kernels = kernel_names([run], 40)
     return [
-        f"{kernels[kernel]} at {words.snapshot_name(run, snapshot, 40)}: {statement}."
+        f"{kernels[kernel]} at {snapshot_name(run, snapshot, 40)}: {statement}."
         for snapshot in run.snapshots
         for kernel, spectrum in snapshot.spectra.items()
         if (statement := words.singular(spectrum) or words.network(spectrum))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from ntkspec.qualities import QUALITIES, show, values_of
 from ntkspec.report import words
 from ntkspec.report.headline import ranking
-from ntkspec.report.names import run_names, short
+from ntkspec.report.names import clean, run_names, short, snapshot_name
 from ntkspec.report.records import NO_TARGETS, NOT_ASKED, Comparison, Report, SnapshotReport
 from ntkspec.report.style import StyledRun, reference, styled_runs
 from ntkspec.report.targets import held_out_differ
@@ -63,7 +63,7 @@ def failures(report: Report) -> tuple[str, ...]:
     """Return one warning for each bound and each check that does not hold."""
     names = run_names(report, 200)
     return tuple(
-        f"{name}, {words.snapshot_name(run, snapshot, 200)}: {what}; the run file or this program is wrong"
+        f"{name}, {snapshot_name(run, snapshot, 200)}: {what}; the run file or this program is wrong"
         for name, run in zip(names, report.runs, strict=True)
         for snapshot in run.snapshots
         for what in _failures(snapshot)
@@ -76,7 +76,7 @@ def _failures(snapshot: SnapshotReport) -> Iterator[str]:
             yield words.bound(checked, snapshot.spectra[checked.of])
     for check in snapshot.checks:
         if not check.holds:
-            yield f"of {words.clean(check.of, 20)} it should be so that {check.statement}, and it is not"
+            yield f"of {clean(check.of, 20)} it should be so that {check.statement}, and it is not"
 
 
 def notes(report: Report) -> tuple[str, ...]:
@@ -114,7 +114,7 @@ def singular_baseline(report: Report) -> str:
         return ""
     compared = {comparison.snapshot for comparison in report.comparisons if comparison.of == "total"}
     zero = [
-        words.snapshot_name(baseline.run, snapshot, 40)
+        snapshot_name(baseline.run, snapshot, 40)
         for snapshot in baseline.run.snapshots
         if snapshot.label in compared and snapshot.spectra["total"].singular
     ]

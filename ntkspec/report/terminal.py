@@ -9,7 +9,7 @@ from rich.console import Console
 from ntkspec.qualities import QUALITIES
 from ntkspec.report import words
 from ntkspec.report.headline import headline
-from ntkspec.report.names import kernel_names
+from ntkspec.report.names import clean, kernel_names
 from ntkspec.report.records import Report, RunReport, SnapshotReport
 from ntkspec.report.style import styled_runs, when_last
 from ntkspec.report.summary import ComparisonRow, ComparisonTable, comparison_table, failures, notes
@@ -37,7 +37,7 @@ def print_report(report: Report, console: Console, *, details: bool = False) -> 
     warnings = (*failures(report), *report.warnings)
     shown = warnings if details else warnings[:_MOST_WARNINGS]
     for warning in shown:
-        print_line(console, f"warning: {words.clean(warning, 2000)}", style="yellow")
+        print_line(console, f"warning: {clean(warning, 2000)}", style="yellow")
     if len(shown) < len(warnings):
         print_line(console, f"warnings left out: {len(warnings) - len(shown)}; see --details", style="yellow")
     console.print()

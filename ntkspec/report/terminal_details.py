@@ -10,7 +10,7 @@ from rich.text import Text
 from ntkspec.qualities import QUALITIES
 from ntkspec.report import words
 from ntkspec.report.moments import few
-from ntkspec.report.names import kernel_names, short
+from ntkspec.report.names import kernel_names, short, snapshot_name
 from ntkspec.report.records import Report, RunReport, SnapshotReport
 from ntkspec.report.style import styled_runs
 from ntkspec.report.summary import certified_note, comparison_table
@@ -95,7 +95,7 @@ def _left_out(run: RunReport) -> Iterator[str]:
 
 
 def _spectrum_cells(snapshot: SnapshotReport, kernel: str, spectrum: Spectrum) -> tuple[str, ...]:
-    distance, aligned = snapshot.distances.get(kernel), snapshot.alignments.get(kernel)
+    aligned = snapshot.alignments.get(kernel)
     return (
         str(spectrum.size),
         words.resolved(spectrum),
@@ -104,7 +104,7 @@ def _spectrum_cells(snapshot: SnapshotReport, kernel: str, spectrum: Spectrum) -
         words.modes(aligned) if aligned else "",
         words.condition(spectrum),
         words.rank(spectrum.effective_rank),
-        words.distance(snapshot, kernel) if distance and distance.value is not None else "-",
+        words.distance(snapshot, kernel),
         words.rank(spectrum.stable_rank),
         spectrum.method if spectrum.precision == "float64" else f"{spectrum.method} {spectrum.precision}",
     )
@@ -230,7 +230,7 @@ def _print_comparison(report: Report, console: Console) -> None:
 
 
 def _short_name(run: RunReport, snapshot: SnapshotReport) -> str:
-    return words.snapshot_name(run, snapshot, 16)
+    return snapshot_name(run, snapshot, 16)
 
 
 def _has_unresolved(report: Report) -> bool:

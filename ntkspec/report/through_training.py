@@ -177,7 +177,7 @@ def _value(snapshot: SnapshotReport, quantity: str, kernel: str) -> Value | None
     if quantity == "effective_rank":
         return _effective_rank(spectrum)
     distance = snapshot.distances.get(kernel)
-    return Value(distance.value if distance else None, said=words.distance(snapshot, kernel))
+    return Value(distance.value if distance else None, said=words.distance(snapshot, kernel, why=True))
 
 
 def _floor(snapshot: SnapshotReport, quantity: str, kernel: str) -> float | None:

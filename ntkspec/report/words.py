@@ -11,8 +11,7 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from ntkspec.report.names import clean as clean  # names are words, too
-from ntkspec.report.names import snapshot_name as snapshot_name
+from ntkspec.report.names import clean, snapshot_name
 from ntkspec.report.records import Comparison, RunReport, SnapshotReport
 from ntkspec.spectral.alignment import Alignment
 from ntkspec.spectral.bounds.checked import CheckedBound
@@ -64,13 +63,13 @@ def state(spectrum: Spectrum) -> State:
     return "unresolved" if is_unresolved(spectrum) else "not computed"
 
 
-def distance(snapshot: SnapshotReport, kernel: str) -> str:
-    """Return the kernel distance from the first snapshot, or say why not; "-" if the report has none."""
+def distance(snapshot: SnapshotReport, kernel: str, *, why: bool = False) -> str:
+    """Return the kernel distance from the first snapshot; "-" if there is none or, with `why`, the reason."""
     from_first = snapshot.distances.get(kernel)
     if from_first is None:
         return "-"
     if from_first.value is None:
-        return f"none: {clean(from_first.reason)}"
+        return f"none: {clean(from_first.reason)}" if why else "-"
     return f"{from_first.value:.3f}" if from_first.value >= 0.001 else sci(from_first.value)
 
 
@@ -118,13 +117,9 @@ def theorem(bound: CheckedBound) -> str:
 
 def bound(checked: CheckedBound, spectrum: Spectrum) -> str:
     """Return one line that states what a bound implies for the spectrum."""
-    return f"{theorem(checked)} {held(checked, spectrum)}; {bound_on_lambda_min(checked)}"
-
-
-def bound_on_lambda_min(checked: CheckedBound) -> str:
-    """Return a text that states what a bound implies for lambda_min."""
     limit = limit_of_lambda_min(checked)
-    return f"lambda_min {limit}" if limit else "says nothing about lambda_min (vacuous)"
+    said = f"lambda_min {limit}" if limit else "says nothing about lambda_min (vacuous)"
+    return f"{theorem(checked)} {held(checked, spectrum)}; {said}"
 
 
 def enclosure(bounds: Sequence[CheckedBound]) -> str:

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ntkspec.report import words
+from ntkspec.report.names import clean
 from ntkspec.report.records import Comparison, Qualifier, Report
 from ntkspec.report.style import of_kind, stages, styled_runs
 from ntkspec.report.summary import comparison_table, singular_baseline
@@ -84,8 +85,8 @@ def test_bound_lines(report: Report) -> None:
 
 
 def test_clean_makes_one_printable_line() -> None:
-    assert words.clean("a\x1b[31m\nb\x00") == "a\N{REPLACEMENT CHARACTER}[31m b\N{REPLACEMENT CHARACTER}"
-    assert len(words.clean("x" * 500, 40)) == 40
+    assert clean("a\x1b[31m\nb\x00") == "a\N{REPLACEMENT CHARACTER}[31m b\N{REPLACEMENT CHARACTER}"
+    assert len(clean("x" * 500, 40)) == 40
 
 
 def test_runs_are_told_apart_and_ordered(report: Report) -> None:

@@ -15,6 +15,7 @@ from ntkspec.population.report.table import Row, metrics_in_table, sections
 from ntkspec.qualities import quality_of
 from ntkspec.report import words
 from ntkspec.report.html import data_uri, resource, template
+from ntkspec.report.names import clean
 
 MOST_FAILURES = 200  # on the page
 
@@ -47,7 +48,7 @@ def render_page(
             if name in figures
         ],
         tables=tables,
-        metrics=[words.clean(quality_of(name).title, 24) for name in metrics_in_table(cohorts)],
+        metrics=[clean(quality_of(name).title, 24) for name in metrics_in_table(cohorts)],
         notes=_notes(cohorts, [row for table in tables for row in table.rows]),
         wide=len({cohort.stage for cohort in cohorts} - {None}) > 1,
         several=len(labels) > 1,
@@ -98,4 +99,4 @@ def _notes(cohorts: Sequence[Cohort], rows: Sequence[Row]) -> list[str]:
 
 def _failure(failure: Failed) -> dict[str, str]:
     reason = failure.reason.removeprefix(f"{failure.path}: ")
-    return {"path": words.clean(failure.path, 300), "reason": words.clean(reason, 400)}
+    return {"path": clean(failure.path, 300), "reason": clean(reason, 400)}

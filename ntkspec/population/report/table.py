@@ -10,7 +10,7 @@ from ntkspec.population.report.cohorts import Cohort
 from ntkspec.population.report.labels import ShownLabel
 from ntkspec.population.report.wording import Cell
 from ntkspec.qualities import QUALITIES
-from ntkspec.report import words
+from ntkspec.report.names import clean
 
 MOST_ROWS = 150
 _MOST_METRICS = 3  # of those that reports do not know
@@ -53,7 +53,7 @@ def sections(cohorts: Sequence[Cohort], labels: Sequence[ShownLabel]) -> tuple[S
         rows = tuple(_row(cohort, shown[cohort.label], metrics) for cohort in group)
         room -= len(rows)
         if rows:
-            table.append(Section(words.clean(name, 40), rows))
+            table.append(Section(clean(name, 40), rows))
     return tuple(table)
 
 
