@@ -18,8 +18,9 @@ from ntkspec.report.curves import draw_run, finish
 from ntkspec.report.figures.ablation import draw_ablation, networks
 from ntkspec.report.figures.spectra import draw_steps, with_kernel
 from ntkspec.report.legends import handle, mark_handles
-from ntkspec.report.moments import by_step, few, moments
+from ntkspec.report.moments import by_step, moments
 from ntkspec.report.style import NO_GRID_COLOUR, StyledRun, styled_runs
+from ntkspec.report.thinning import few
 
 _STEPS = 5  # of a run, that a legend names
 

@@ -73,15 +73,3 @@ def same_steps(runs: Sequence[StyledRun]) -> tuple[int, ...] | None:
     """Return the steps of the snapshots if they are the same in all runs, else None."""
     steps = {tuple(snap.step for snap in run.run.snapshots) for run in runs}
     return steps.pop() if len(steps) == 1 else None
-
-
-def few(count: int, most: int) -> list[int]:
-    """Return at most `most` of 0..count-1, evenly spaced, first and last among them.
-
-    Example:
-        >>> few(21, 5)
-        [0, 5, 10, 15, 20]
-    """
-    if count <= most:
-        return list(range(count))
-    return sorted({round(i * (count - 1) / (most - 1)) for i in range(most)})

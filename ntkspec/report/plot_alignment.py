@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ntkspec.report.thinning import thinned
-from ntkspec.report.to_json import plain
+from ntkspec.report.thinning import points_each, thinned
+from ntkspec.report.to_json import rounded
 from ntkspec.spectral.alignment import Alignment
 
-_POINTS, _FEWEST = 120, 30  # of a curve
-_ALL_POINTS = 20_000  # of all curves; with more, each has fewer, so that the page stays small
 _LAST_STEP = 1e6
 
 
-def alignment_curve(alignment: Alignment, look: Mapping[str, object], drawn: int = 1) -> dict[str, object]:
+def alignment_curve(alignment: Alignment, look: Mapping[str, object], drawn: int) -> dict[str, object]:
     """Return a curve of the target's share beyond the first k modes and, if known, one of the residual.
 
     Steps are those of gradient descent with learning rate 1 / lambda_max, which differs between networks.
@@ -26,14 +23,14 @@ def alignment_curve(alignment: Alignment, look: Mapping[str, object], drawn: int
         look: how its spectrum is drawn: group, colours, dash and so on.
         drawn: how many such curves a page has.
     """
-    resolved, points = len(alignment.target), max(_FEWEST, min(_POINTS, _ALL_POINTS // drawn))
+    resolved, points = len(alignment.target), points_each(drawn, most=120, fewest=30, together=20_000)
     index = thinned(resolved, points).tolist() if resolved else []
     steps = np.geomspace(1.0, _LAST_STEP, points // 2 + 1)
     flow = alignment.residual_over_time(steps / alignment.eigenvalues[0]) if resolved else None
     return {
         **look,
         "index": [0.5, *index],  # a log axis has no zero
-        "left": _rounded(np.array([alignment.beyond(0), *(alignment.beyond(k) for k in index)])),
+        "left": _rounded([alignment.beyond(k) for k in (0, *index)]),
         "known": resolved == alignment.size,
         "modes": alignment.modes(),
         "steps": [] if flow is None else _rounded(steps),
@@ -42,5 +39,5 @@ def alignment_curve(alignment: Alignment, look: Mapping[str, object], drawn: int
     }
 
 
-def _rounded(values: NDArray[np.float64]) -> list[object]:
-    return [plain(float(f"{value:.3e}")) for value in values]
+def _rounded(values: Iterable[float]) -> list[float | None]:
+    return [rounded(value, 3) for value in values]

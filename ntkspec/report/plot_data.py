@@ -9,13 +9,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ntkspec.qualities import quality_of
-from ntkspec.report.moments import Moment, by_step, few, moments
+from ntkspec.report.moments import Moment, by_step, moments
 from ntkspec.report.names import clean, kernel_names
 from ntkspec.report.plot_alignment import alignment_curve
 from ntkspec.report.records import Report, RunReport
 from ntkspec.report.style import STAGES, Stage, StyledRun, last_name, styled_runs
 from ntkspec.report.themes import INK, PAPER
-from ntkspec.report.thinning import thinned
+from ntkspec.report.thinning import few, points_each, thinned
 from ntkspec.report.through_training import (
     QUANTITIES,
     TITLES,
@@ -28,13 +28,11 @@ from ntkspec.report.through_training import (
     log_beyond,
     steps_of,
 )
-from ntkspec.report.to_json import plain
+from ntkspec.report.to_json import rounded
 from ntkspec.spectral.alignment import Alignment
 from ntkspec.spectral.eigenvalues import Spectrum
+from ntkspec.spectral.plain import number
 
-_POINTS = 300  # of a curve
-_ALL_POINTS = 40_000  # of all curves; with more, each has fewer, so that the page stays small
-_FEWEST = 60
 _INK = "#1d1d1f"  # of the light theme
 _ALIGNED = ("alignment", "residual")
 _MANY = 1.4  # width of the curve of one of many snapshots
@@ -52,7 +50,7 @@ def plot_data(report: Report) -> dict[str, Any]:
     stepwise, kernels = by_step(report), kernel_names(report.runs, 40)
     runs = [(styled, moments(styled.run, stepwise=stepwise)) for styled in styled_runs(report)]
     drawn = sum(len(moment.snapshot.spectra) for _, of_run in runs for moment in of_run)
-    points = max(_FEWEST, min(_POINTS, _ALL_POINTS // max(drawn, 1)))
+    points = points_each(drawn, most=300, fewest=60, together=40_000)
     curves = sum(map(len, _aligned(report).values()))
     alone, order = len(runs) == 1, kernels_of(report)
     return {
@@ -181,14 +179,13 @@ def _dash(run: StyledRun) -> str:
 
 
 def _curve(spectrum: Spectrum, points: int, look: Mapping[str, object]) -> dict[str, object]:
-    index = thinned(spectrum.resolved, points) if spectrum.resolved else None
-    picked = [] if index is None else (index - 1).tolist()
+    index = thinned(spectrum.resolved, points).tolist() if spectrum.resolved else []
     return {
         **look,
-        "index": [i + 1 for i in picked],
-        "value": [plain(float(f"{spectrum.eigenvalues[i]:.5e}")) for i in picked],
-        "error": [plain(float(f"{spectrum.error[i]:.1e}")) for i in picked],
-        "floor": plain(float(spectrum.floor)),
+        "index": index,
+        "value": [rounded(spectrum.eigenvalues[i - 1], 5) for i in index],
+        "error": [rounded(spectrum.error[i - 1], 1) for i in index],
+        "floor": number(spectrum.floor),
         "known": len(spectrum.eigenvalues),
         "size": spectrum.size,
         "resolved": spectrum.resolved,
@@ -238,20 +235,16 @@ def _series(
     return {
         "at": [axis.position(point.step) for point in points],
         "head": [f"{html.escape(point.name)}, step {point.step}" for point in points],
-        **({"floor": [None if floor is None else plain(float(floor)) for floor in floors]} if floors else {}),
+        **({"floor": [number(floor) for floor in floors]} if floors else {}),
         "values": [_values([point.value for point in of_quantity]) for of_quantity in courses.values()],
     }
 
 
 def _values(values: Sequence[Value]) -> dict[str, list[object]]:
     return {
-        "number": [_rounded(value.number) for value in values],
-        "most": [_rounded(value.at_most) for value in values],
+        "number": [rounded(value.number, 5) for value in values],
+        "most": [rounded(value.at_most, 5) for value in values],
         "zero": [value.zero for value in values],
         "infinite": [value.infinite for value in values],
         "said": [html.escape(value.said) for value in values],
     }
-
-
-def _rounded(value: float | None) -> object:
-    return None if value is None else plain(float(f"{value:.5e}"))

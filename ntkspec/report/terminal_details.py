@@ -9,12 +9,12 @@ from rich.text import Text
 
 from ntkspec.qualities import QUALITIES
 from ntkspec.report import words
-from ntkspec.report.moments import few
 from ntkspec.report.names import kernel_names, short, snapshot_name
 from ntkspec.report.records import Report, RunReport, SnapshotReport
 from ntkspec.report.style import styled_runs
 from ntkspec.report.summary import certified_note, comparison_table
 from ntkspec.report.terminal_columns import Column, alike, print_columns, print_line, with_rows, written
+from ntkspec.report.thinning import few
 from ntkspec.spectral.eigenvalues import Spectrum
 
 _SHOWN = ("theorem1", "weyl_lower", "weyl_upper")  # bounds with a line of their own

@@ -1,4 +1,4 @@
-"""Choose which points of a long curve are drawn; more points would not be visible."""
+"""Choose which of many things are shown: points of curves, snapshots of runs."""
 
 from __future__ import annotations
 
@@ -16,3 +16,31 @@ def thinned(count: int, points: int) -> NDArray[np.int64]:
     if count <= points:
         return np.arange(1, count + 1)
     return np.unique(np.geomspace(1, count, points).round().astype(np.int64))
+
+
+def points_each(curves: int, *, most: int, fewest: int, together: int) -> int:
+    """Return how many points each of some curves has, so that a page with many of them stays small.
+
+    Args:
+        curves: how many there are.
+        most: points of one of few curves.
+        fewest: points of one of many.
+        together: points of all curves, unless each has the fewest.
+
+    Example:
+        >>> [points_each(curves, most=300, fewest=60, together=40_000) for curves in (1, 200, 9000)]
+        [300, 200, 60]
+    """
+    return max(fewest, min(most, together // max(curves, 1)))
+
+
+def few(count: int, most: int) -> list[int]:
+    """Return at most `most` of 0..count-1, evenly spaced, first and last among them.
+
+    Example:
+        >>> few(21, 5)
+        [0, 5, 10, 15, 20]
+    """
+    if count <= most:
+        return list(range(count))
+    return sorted({round(i * (count - 1) / (most - 1)) for i in range(most)})

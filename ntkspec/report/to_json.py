@@ -75,6 +75,11 @@ def plain(value: object, depth: int = 0) -> object:
     return str(value)
 
 
+def rounded(value: float | None, digits: int) -> float | None:
+    """Return a number as JSON holds it, rounded to one digit and this many after it."""
+    return None if value is None else number(float(f"{value:.{digits}e}"))
+
+
 def run_to_json(run: RunReport) -> dict[str, object]:
     """Return one run as it stands in report.json; `ntkspec.report.from_json.run_from_json` is the inverse."""
     return {

@@ -19,11 +19,12 @@ from ntkspec.report import figures
 from ntkspec.report.figures import captions
 from ntkspec.report.figures.spectra import draw as fig_spectra
 from ntkspec.report.figures.training import draw as fig_training
-from ntkspec.report.moments import by_step, few
+from ntkspec.report.moments import by_step
 from ntkspec.report.page import render_page
 from ntkspec.report.plot_data import plot_data
 from ntkspec.report.records import Report, RunReport
 from ntkspec.report.terminal import print_report
+from ntkspec.report.thinning import few
 from ntkspec.report.through_training import StepAxis, course
 from ntkspec.report.to_csv import write_snapshots_csv
 from ntkspec.report.to_json import dumps

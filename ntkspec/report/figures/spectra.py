@@ -15,9 +15,10 @@ from ntkspec.report.canvas import STYLE, new_axes, new_figure, new_panels, text
 from ntkspec.report.curves import draw_floor, draw_run, draw_spectrum, finish, finish_panels
 from ntkspec.report.figures import Caption
 from ntkspec.report.legends import legend_below, mark_handles, run_handles, stage_handles
-from ntkspec.report.moments import by_step, few, moments, same_steps, step_colour
+from ntkspec.report.moments import by_step, moments, same_steps, step_colour
 from ntkspec.report.records import Report
 from ntkspec.report.style import LATE, StyledRun, stages, styled_runs
+from ntkspec.report.thinning import few
 from ntkspec.spectral.eigenvalues import Spectrum
 
 ORDER = 1  # among the figures
