@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 from ntkspec._io import beside, hidden_folder, locked, new_parents, remove_leftovers, wait_for_disk
 from ntkspec.errors import OutputError
@@ -207,8 +207,13 @@ def write_figures(
 
 def write_text(path: Path, text: str) -> None:
     """Write a text with any characters, and wait until it is on the disk."""
-    with path.open("w", encoding="utf-8", errors="replace", newline="\n") as file:
-        file.write(text)
+    write_file(path, lambda file: file.write(text))
+
+
+def write_file(path: Path, fill: Callable[[TextIO], object]) -> None:
+    """Write a text file by calling `fill`, and wait until it is on the disk; line ends stay as they are."""
+    with path.open("w", encoding="utf-8", errors="replace", newline="") as file:
+        fill(file)
         file.flush()
         wait_for_disk(file.fileno())
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, TextIO
 
 from ntkspec.report.names import snapshot_name
@@ -46,6 +46,13 @@ def text(value: str) -> str:
     return _FORMULA.sub("'", value)
 
 
+def write_table(file: TextIO, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Write the names of the columns, then the rows, to an open text file (newline=""); texts are quoted."""
+    writer = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
+    writer.writerow(columns)
+    writer.writerows(rows)
+
+
 def write_csv(report: Report, file: TextIO) -> None:
     """Write every spectrum to an open text file (newline="").
 
@@ -54,18 +61,16 @@ def write_csv(report: Report, file: TextIO) -> None:
     that of the eigenfunction over a whole picture, empty where none was drawn. Text is quoted, with an
     apostrophe before each part that a spreadsheet would run as a formula; see `text`.
     """
-    writer = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
-    writer.writerow(COLUMNS)
-    for run in report.runs:
-        for snapshot in run.snapshots:
-            for name, spectrum in snapshot.spectra.items():
-                head = (text(run.label), text(snapshot_name(run, snapshot)), snapshot.step, text(name))
-                cycles = _frequencies(snapshot, name)
-                columns = [column.tolist() for column in spectrum_columns(spectrum).values()]
-                writer.writerows(
-                    (*head, i, value, error, int(resolved), floor, int(zero), cell(cycles.get(i)))
-                    for i, value, error, resolved, floor, zero in zip(*columns, strict=True)
-                )
+    write_table(file, COLUMNS, _eigenvalues(report))
+
+
+def _eigenvalues(report: Report) -> Iterator[Sequence[object]]:
+    for run, snapshot, name in _kernels(report):
+        head = (text(run.label), text(snapshot_name(run, snapshot)), snapshot.step, text(name))
+        cycles = _frequencies(snapshot, name)
+        columns = [column.tolist() for column in spectrum_columns(snapshot.spectra[name]).values()]
+        for i, value, error, resolved, floor, zero in zip(*columns, strict=True):
+            yield (*head, i, value, error, int(resolved), floor, int(zero), cell(cycles.get(i)))
 
 
 def _frequencies(snapshot: SnapshotReport, kernel: str) -> dict[int, float | None]:
@@ -81,11 +86,17 @@ def write_snapshots_csv(report: Report, file: TextIO) -> None:
     and modes_for_90_percent where the resolved modes hold less. share_beyond_128_modes is an upper limit
     where fewer modes are resolved. zero is 1 where lambda_min is exactly zero. Text is as in `write_csv`.
     """
-    writer = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
-    writer.writerow(SNAPSHOT_COLUMNS)
-    for run, snapshot, name in _kernels(report):
-        head = (text(run.label), text(snapshot_name(run, snapshot)), snapshot.step, text(name))
-        writer.writerow((*head, *map(cell, kernel_numbers(snapshot, name).values())))
+    rows = (
+        (
+            text(run.label),
+            text(snapshot_name(run, snap)),
+            snap.step,
+            text(name),
+            *map(cell, kernel_numbers(snap, name).values()),
+        )
+        for run, snap, name in _kernels(report)
+    )
+    write_table(file, SNAPSHOT_COLUMNS, rows)
 
 
 def snapshot_columns(report: Report) -> dict[str, list[Any]]:

@@ -14,6 +14,7 @@ from ntkspec.report.folders import (
     check_parent,
     resolved,
     write_figures,
+    write_file,
     write_text,
 )
 from ntkspec.report.records import Report
@@ -107,9 +108,8 @@ def write_json_file(report: Report, path: str | Path) -> None:
 def write_data(report: Report, part: Path) -> list[str]:
     """Write report.json and both CSV files into a folder, and return their names."""
     write_text(part / JSON, dumps(report))
-    for name, write in ((CSV, write_csv), (SNAPSHOTS, write_snapshots_csv)):
-        with (part / name).open("w", encoding="utf-8", errors="replace", newline="") as file:
-            write(report, file)
+    write_file(part / CSV, lambda file: write_csv(report, file))
+    write_file(part / SNAPSHOTS, lambda file: write_snapshots_csv(report, file))
     return [JSON, CSV, SNAPSHOTS]
 
 

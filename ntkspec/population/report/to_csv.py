@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import math
 from collections.abc import Iterator, Sequence
 from typing import TextIO
@@ -10,7 +9,7 @@ from typing import TextIO
 from ntkspec.population.report.cohorts import Cohort, SpectrumStatistics
 from ntkspec.population.report.enclosures import Enclosure
 from ntkspec.population.report.records import KeptPopulation, KeptRun, KeptSnapshot
-from ntkspec.report.to_csv import cell, text
+from ntkspec.report.to_csv import cell, text, write_table
 
 NUMBERS = (  # of `ntkspec.report.to_csv.kernel_numbers`, in the order of the table
     "size", "resolved", "zero", "floor", "lambda_max", "lambda_min", "lambda_min_at_most", "condition",
@@ -37,10 +36,8 @@ def write_runs_csv(population: KeptPopulation, file: TextIO) -> None:
     """
     snapshots = [(run, snapshot) for run in population.runs for snapshot in run.snapshots]
     metrics = sorted({name for _, snapshot in snapshots for name in snapshot.metrics})
-    writer = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
-    writer.writerow((*RUN_COLUMNS, *(text(f"metric.{name}") for name in metrics)))
-    for run, snapshot in snapshots:
-        writer.writerows(_rows(run, snapshot, metrics))
+    columns = (*RUN_COLUMNS, *(text(f"metric.{name}") for name in metrics))
+    write_table(file, columns, (row for of in snapshots for row in _rows(*of, metrics)))
 
 
 def _rows(run: KeptRun, snapshot: KeptSnapshot, metrics: Sequence[str]) -> Iterator[list[float | str]]:
@@ -61,13 +58,15 @@ def write_spectra_csv(cohorts: Sequence[Cohort], file: TextIO) -> None:
     `..._at_least` and `..._at_most`; mean and median are empty where these differ by more than 1%. The mean
     is arithmetic, medians and quartiles are those of `enclosures.quantile`.
     """
-    writer = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
-    writer.writerow(SPECTRUM_COLUMNS)
-    for cohort in cohorts:
-        of_cohort = (cohort.kernels.size, cohort.kernels.outputs, text(cohort.kernels.mode))
-        for name, statistics in cohort.spectra.items():
-            head = (text(cohort.label), text(cohort.snapshot), text(name), *of_cohort, statistics.runs)
-            writer.writerows((*head, *row) for row in _statistics(statistics))
+    write_table(file, SPECTRUM_COLUMNS, (row for cohort in cohorts for row in _spectra(cohort)))
+
+
+def _spectra(cohort: Cohort) -> Iterator[Sequence[object]]:
+    of_cohort = (cohort.kernels.size, cohort.kernels.outputs, text(cohort.kernels.mode))
+    for name, statistics in cohort.spectra.items():
+        head = (text(cohort.label), text(cohort.snapshot), text(name), *of_cohort, statistics.runs)
+        for row in _statistics(statistics):
+            yield (*head, *row)
 
 
 def _statistics(statistics: SpectrumStatistics) -> Iterator[tuple[float | str, ...]]:

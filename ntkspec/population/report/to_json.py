@@ -6,13 +6,9 @@ NaN and Infinity are written as null. Fields may be added later; none is removed
 from __future__ import annotations
 
 import json
-import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
-
-import numpy as np
-from numpy.typing import NDArray
 
 from ntkspec._version import PRODUCER
 from ntkspec.population.intervals import FEW, Interval
@@ -43,6 +39,7 @@ def dumps(population: KeptPopulation, cohorts: Sequence[Cohort]) -> str:
 
 
 def _cohort(cohort: Cohort) -> dict[str, object]:
+    """Return a cohort as a tree with arrays and infinite numbers, of which `plain` makes JSON values."""
     return {
         "label": cohort.label,
         "snapshot": cohort.snapshot,
@@ -76,10 +73,10 @@ def _spectrum(statistics: SpectrumStatistics) -> dict[str, object]:
             "network_singular": statistics.network_singular,
         },
         "effective_rank": _interval(statistics.effective_rank) if statistics.effective_rank else None,
-        "index": statistics.index.tolist(),
-        "resolved": statistics.resolved.tolist(),
-        "zero": statistics.zero.tolist(),
-        "unresolved": statistics.unresolved.tolist(),
+        "index": statistics.index,
+        "resolved": statistics.resolved,
+        "zero": statistics.zero,
+        "unresolved": statistics.unresolved,
         "mean": _enclosure(statistics.mean),
         "median": _enclosure(statistics.median),
         "lower_quartile": _enclosure(statistics.lower_quartile),
@@ -88,7 +85,7 @@ def _spectrum(statistics: SpectrumStatistics) -> dict[str, object]:
 
 
 def _enclosure(statistic: Enclosure) -> dict[str, object]:
-    return {"at_least": _numbers(statistic.low), "at_most": _numbers(statistic.high)}
+    return {"at_least": statistic.low, "at_most": statistic.high}
 
 
 def _interval(estimate: Interval) -> dict[str, object]:
@@ -100,7 +97,3 @@ def _interval(estimate: Interval) -> dict[str, object]:
     if estimate.count == 1:
         return {**asdict(estimate), "low": None, "high": None, "interval": None}
     return {**asdict(estimate), "interval": "bootstrap" if estimate.count >= FEW else "range"}
-
-
-def _numbers(values: NDArray[np.float64]) -> list[float | None]:
-    return [value if math.isfinite(value) else None for value in values.tolist()]

@@ -11,7 +11,7 @@ from ntkspec.population.report.reading import read_population
 from ntkspec.population.report.records import Failed, KeptPopulation
 from ntkspec.population.report.to_csv import write_runs_csv, write_spectra_csv
 from ntkspec.population.report.to_json import FORMAT, dumps
-from ntkspec.report.folders import FolderKind, write_figures, write_text
+from ntkspec.report.folders import FolderKind, write_figures, write_file, write_text
 
 PAGE, JSON, RUNS, SPECTRA = "index.html", "population.json", "runs.csv", "spectra.csv"
 FOLDER = FolderKind(
@@ -69,10 +69,8 @@ def _fill(population: KeptPopulation, part: Path) -> list[str]:
 
     cohorts, labels = cohorts_of(population), shown_labels(population)
     write_text(part / JSON, dumps(population, cohorts))
-    with (part / RUNS).open("w", encoding="utf-8", errors="replace", newline="") as file:
-        write_runs_csv(population, file)
-    with (part / SPECTRA).open("w", encoding="utf-8", errors="replace", newline="") as file:
-        write_spectra_csv(cohorts, file)
+    write_file(part / RUNS, lambda file: write_runs_csv(population, file))
+    write_file(part / SPECTRA, lambda file: write_spectra_csv(cohorts, file))
     names, pictures = write_figures(part, draw_all(cohorts, labels), {})
     write_text(part / PAGE, render_page(population, cohorts, labels, pictures))
     return [PAGE, JSON, RUNS, SPECTRA, *names]
