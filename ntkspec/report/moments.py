@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ntkspec.report.names import snapshot_name
+from ntkspec.report.names import named_snapshots
 from ntkspec.report.records import Report, RunReport, SnapshotReport
 from ntkspec.report.style import Stage, StyledRun, mixed, on_ramp, stages
 
@@ -59,8 +59,8 @@ def moments(run: RunReport, *, stepwise: bool, limit: int = 40) -> tuple[Moment,
     stage_of = {id(snapshot): stage for stage, snapshot in stages(run).items()}
     count = len(run.snapshots)
     return tuple(
-        Moment(snap, snapshot_name(run, snap, limit), i, count, None if stepwise else stage_of[id(snap)])
-        for i, snap in enumerate(run.snapshots)
+        Moment(snap, name, i, count, None if stepwise else stage_of[id(snap)])
+        for i, (name, snap) in enumerate(named_snapshots(run, limit))
     )
 
 

@@ -66,15 +66,19 @@ def run_names(report: Report, limit: int) -> tuple[str, ...]:
     return short(tuple(label or f"run {i}" for i, label in enumerate(labels, start=1)), limit)
 
 
-def snapshot_name(run: RunReport, snapshot: SnapshotReport, limit: int | None = None) -> str:
-    """Return the snapshot's label, or its id where the label is empty or another has it, too.
+def named_snapshots(run: RunReport, limit: int | None = None) -> list[tuple[str, SnapshotReport]]:
+    """Return each snapshot of a run with its name: its label, or its id where the label is empty or shared.
 
     Args:
-        limit: most characters, printable ones; without it the name is as the file has it.
+        limit: most characters, printable ones; without it names are as the file has them.
     """
-    names = snapshot_names(tuple((other.id, other.label) for other in run.snapshots))
-    shown = names if limit is None else short(names, limit)
-    return next(name for name, other in zip(shown, run.snapshots, strict=True) if other is snapshot)
+    names = snapshot_names(tuple((snapshot.id, snapshot.label) for snapshot in run.snapshots))
+    return list(zip(names if limit is None else short(names, limit), run.snapshots, strict=True))
+
+
+def snapshot_name(run: RunReport, snapshot: SnapshotReport, limit: int | None = None) -> str:
+    """Return the name of one snapshot of a run, see `named_snapshots`, which is faster for all of them."""
+    return next(name for name, other in named_snapshots(run, limit) if other is snapshot)
 
 
 def kernel_names(runs: Iterable[RunReport], limit: int) -> dict[str, str]:

@@ -13,7 +13,7 @@ from ntkspec.report.front import front
 from ntkspec.report.headline import headline
 from ntkspec.report.html import data_uri, picture_uri, resource, template
 from ntkspec.report.moments import by_step
-from ntkspec.report.names import kernel_names
+from ntkspec.report.names import kernel_names, named_snapshots
 from ntkspec.report.plot_data import plot_data
 from ntkspec.report.plotly import bundle
 from ntkspec.report.records import Report
@@ -95,8 +95,8 @@ def _zero_kernels(report: Report) -> list[str]:
     lines = []
     for styled in styled_runs(report):
         zero = (
-            ("", shown[kernel], snapshot)
-            for snapshot in styled.run.snapshots
+            ("", shown[kernel], name)
+            for name, snapshot in named_snapshots(styled.run, 40)
             for kernel, spectrum in snapshot.spectra.items()
             if spectrum.zero
         )

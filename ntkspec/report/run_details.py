@@ -6,12 +6,13 @@ import json
 
 from ntkspec.qualities import quality_of, values_of
 from ntkspec.report import words
-from ntkspec.report.names import kernel_names, snapshot_name
+from ntkspec.report.names import kernel_names, named_snapshots
 from ntkspec.report.records import RunReport, SnapshotReport
 from ntkspec.report.style import StyledRun
 from ntkspec.report.to_json import plain
 from ntkspec.spectral.bounds.checked import CheckedBound
 from ntkspec.spectral.consistency import Check
+from ntkspec.spectral.eigenvalues import Spectrum
 
 _LONGEST_CONFIG = 20_000  # characters
 
@@ -19,19 +20,17 @@ _LONGEST_CONFIG = 20_000  # characters
 def run_details(styled: StyledRun) -> dict[str, object]:
     """Return a dict of the values that the template uses for a run."""
     run = styled.run
-    kernels = kernel_names([run], 200)
+    kernels, snapshots = kernel_names([run], 200), named_snapshots(run)
     config = json.dumps(plain(run.config), indent=2, ensure_ascii=False, allow_nan=False)
     return {
         "styled": styled,
         "run": run,
         "mode": words.mode(run),
         "config": config[:_LONGEST_CONFIG] + ("\n..." if len(config) > _LONGEST_CONFIG else ""),
-        "metrics": [
-            (snapshot_name(run, snapshot), snapshot.step, _metrics(snapshot)) for snapshot in run.snapshots
-        ],
+        "metrics": [(name, snapshot.step, _metrics(snapshot)) for name, snapshot in snapshots],
         "spectra": [
-            _spectrum(run, snapshot, kernel, kernels[kernel])
-            for snapshot in run.snapshots
+            {"snapshot": name, "kernel": kernels[kernel], **_spectrum(snapshot, kernel)}
+            for name, snapshot in snapshots
             for kernel in snapshot.spectra
         ],
         "moved": any(snapshot.distances for snapshot in run.snapshots),
@@ -41,8 +40,8 @@ def run_details(styled: StyledRun) -> dict[str, object]:
         "checks": _checks(run),
         "theorems": list(dict.fromkeys(_theorems(run))),
         "bounds": [
-            _bound(snapshot_name(run, snapshot), checked, snapshot)
-            for snapshot in run.snapshots
+            {"snapshot": name, **_bound(checked, snapshot.spectra.get(checked.of))}
+            for name, snapshot in snapshots
             for checked in snapshot.bounds
         ],
     }
@@ -53,14 +52,11 @@ def _metrics(snapshot: SnapshotReport) -> str:
     return ", ".join(f"{quality_of(name).title} {quality_of(name).show(value)}" for name, value in values)
 
 
-def _spectrum(run: RunReport, snapshot: SnapshotReport, name: str, shown: str) -> dict[str, object]:
+def _spectrum(snapshot: SnapshotReport, name: str) -> dict[str, object]:
     spectrum = snapshot.spectra[name]
     return {
-        "snapshot": snapshot_name(run, snapshot),
         "step": snapshot.step,
-        "kernel": shown,
         "distance": words.distance(snapshot, name),
-        "size": spectrum.size,
         "resolved": words.resolved(spectrum),
         "lambda_max": words.lambda_max(spectrum),
         "lambda_min": words.lambda_min(spectrum),
@@ -81,8 +77,8 @@ def _apart(run: RunReport) -> list[str]:
         for reason, where in words.gathered(
             run,
             (
-                (distance.reason, kernels[kernel], snapshot)
-                for snapshot in run.snapshots
+                (distance.reason, kernels[kernel], name)
+                for name, snapshot in named_snapshots(run, 40)
                 for kernel, distance in snapshot.distances.items()
                 if distance.value is None and kernel in kernels
             ),
@@ -92,16 +88,16 @@ def _apart(run: RunReport) -> list[str]:
 
 def _reasons(run: RunReport) -> list[str]:
     """Return why each method was chosen and why there is no alignment, with the kernels; each reason once."""
-    kernels = kernel_names([run], 40)
+    kernels, snapshots = kernel_names([run], 40), named_snapshots(run, 40)
     reasons = [
-        (f"Method {spectrum.method}: {spectrum.reason}", kernels[kernel], snapshot)
-        for snapshot in run.snapshots
+        (f"Method {spectrum.method}: {spectrum.reason}", kernels[kernel], name)
+        for name, snapshot in snapshots
         for kernel, spectrum in snapshot.spectra.items()
         if spectrum.reason
     ]
     reasons += [
-        (f"Not said where the target lies: {snapshot.no_alignment}", kernels["total"], snapshot)
-        for snapshot in run.snapshots
+        (f"Not said where the target lies: {snapshot.no_alignment}", kernels["total"], name)
+        for name, snapshot in snapshots
         if snapshot.no_alignment
     ]
     return [f"{reason} ({where})." for reason, where in words.gathered(run, reasons)]
@@ -111,8 +107,8 @@ def _singular(run: RunReport) -> list[str]:
     """Return which kernels are singular, as stored or for the network itself, and why."""
     kernels = kernel_names([run], 40)
     return [
-        f"{kernels[kernel]} at {snapshot_name(run, snapshot, 40)}: {statement}."
-        for snapshot in run.snapshots
+        f"{kernels[kernel]} at {name}: {statement}."
+        for name, snapshot in named_snapshots(run, 40)
         for kernel, spectrum in snapshot.spectra.items()
         if (statement := words.singular(spectrum) or words.network(spectrum))
     ]
@@ -143,11 +139,9 @@ def _theorems(run: RunReport) -> list[str]:
     ]
 
 
-def _bound(snapshot: str, checked: CheckedBound, report: SnapshotReport) -> dict[str, object]:
+def _bound(checked: CheckedBound, spectrum: Spectrum | None) -> dict[str, object]:
     bound = checked.bound
-    spectrum = report.spectra.get(checked.of)
     return {
-        "snapshot": snapshot,
         "name": words.theorem(checked),
         "side": bound.side,
         "of": checked.of,

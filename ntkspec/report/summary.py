@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from ntkspec.qualities import QUALITIES, show, values_of
 from ntkspec.report import words
 from ntkspec.report.headline import ranking
-from ntkspec.report.names import clean, run_names, short, snapshot_name
+from ntkspec.report.names import clean, named_snapshots, run_names, short
 from ntkspec.report.records import NO_TARGETS, NOT_ASKED, Comparison, Report, SnapshotReport
 from ntkspec.report.style import StyledRun, reference, styled_runs
 from ntkspec.report.targets import held_out_differ
@@ -61,11 +61,10 @@ def comparison_table(report: Report) -> ComparisonTable:
 
 def failures(report: Report) -> tuple[str, ...]:
     """Return one warning for each bound and each check that does not hold."""
-    names = run_names(report, 200)
     return tuple(
-        f"{name}, {snapshot_name(run, snapshot, 200)}: {what}; the run file or this program is wrong"
-        for name, run in zip(names, report.runs, strict=True)
-        for snapshot in run.snapshots
+        f"{run_name}, {name}: {what}; the run file or this program is wrong"
+        for run_name, run in zip(run_names(report, 200), report.runs, strict=True)
+        for name, snapshot in named_snapshots(run, 200)
         for what in _failures(snapshot)
     )
 
@@ -114,8 +113,8 @@ def singular_baseline(report: Report) -> str:
         return ""
     compared = {comparison.snapshot for comparison in report.comparisons if comparison.of == "total"}
     zero = [
-        snapshot_name(baseline.run, snapshot, 40)
-        for snapshot in baseline.run.snapshots
+        name
+        for name, snapshot in named_snapshots(baseline.run, 40)
         if snapshot.label in compared and snapshot.spectra["total"].singular
     ]
     if not zero:

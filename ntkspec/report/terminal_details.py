@@ -9,7 +9,7 @@ from rich.text import Text
 
 from ntkspec.qualities import QUALITIES
 from ntkspec.report import words
-from ntkspec.report.names import kernel_names, short, snapshot_name
+from ntkspec.report.names import kernel_names, named_snapshots, short
 from ntkspec.report.records import Report, RunReport, SnapshotReport
 from ntkspec.report.style import styled_runs
 from ntkspec.report.summary import certified_note, comparison_table
@@ -17,6 +17,7 @@ from ntkspec.report.terminal_columns import Column, alike, print_columns, print_
 from ntkspec.report.thinning import few
 from ntkspec.spectral.eigenvalues import Spectrum
 
+_LETTERS = 16  # of a snapshot's name
 _SHOWN = ("theorem1", "weyl_lower", "weyl_upper")  # bounds with a line of their own
 _THOROUGH = ("additivity", "symmetry", "tiles", "routes")  # checks that are made when asked for
 
@@ -69,19 +70,20 @@ def _spectra_columns(run: RunReport) -> list[Column]:
         Column("stable rank", 6, "right"),
         Column("method", 8),
     ]
-    kernels, told = kernel_names([run], 20), [id(snapshot) for snapshot in _told(run)]
+    kernels, told = kernel_names([run], 20), {name for name, _ in _told(run)}
     rows = [
-        (_short_name(run, snap), str(snap.step), kernels[kernel], *_spectrum_cells(snap, kernel, spectrum))
-        for snap in run.snapshots
+        (name, str(snap.step), kernels[kernel], *_spectrum_cells(snap, kernel, spectrum))
+        for name, snap in named_snapshots(run, _LETTERS)
         for kernel, spectrum in snap.spectra.items()
-        if kernel == "total" or id(snap) in told  # see `_left_out`
+        if kernel == "total" or name in told  # see `_left_out`
     ]
     return with_rows(columns, rows)
 
 
-def _told(run: RunReport) -> tuple[SnapshotReport, ...]:
-    """Return the snapshots to show with all their kernels; if there are many, only the first and the last."""
-    return run.snapshots if len(run.snapshots) <= words.MANY else (run.snapshots[0], run.snapshots[-1])
+def _told(run: RunReport) -> list[tuple[str, SnapshotReport]]:
+    """Return the snapshots to show with all their kernels, by name; of many only the first and the last."""
+    named = named_snapshots(run, _LETTERS)
+    return named if len(named) <= words.MANY else [named[0], named[-1]]
 
 
 def _left_out(run: RunReport) -> Iterator[str]:
@@ -118,15 +120,15 @@ def _bound_lines(run: RunReport) -> Iterator[str]:
     """
     yield from _singular_lines(run)
     by_bound: dict[tuple[str, str], list[tuple[str, str, str]]] = {}
-    for snapshot in _told(run):
+    for name, snapshot in _told(run):
         for checked in snapshot.bounds:
             if checked.bound.name in _SHOWN and checked.of in snapshot.spectra:
                 verdict = words.held(checked, snapshot.spectra[checked.of])
-                statement = (_short_name(run, snapshot), verdict, words.limit_of_lambda_min(checked))
+                statement = (name, verdict, words.limit_of_lambda_min(checked))
                 by_bound.setdefault((words.theorem(checked), checked.of), []).append(statement)
     kernels = kernel_names([run], 20)
-    for (name, of), statements in by_bound.items():
-        yield _bound_line(name, of, kernels[of], statements)
+    for (theorem, of), statements in by_bound.items():
+        yield _bound_line(theorem, of, kernels[of], statements)
     yield from _certified_lines(run)
     bounds = [checked for snapshot in run.snapshots for checked in snapshot.bounds]
     others = [b for b in bounds if b.bound.name not in _SHOWN and not b.bound.certified]
@@ -153,26 +155,26 @@ def _singular_lines(run: RunReport) -> Iterator[str]:
     """Yield lines: which kernels are singular, as stored or for the network itself, and why; each once."""
     names: dict[str, list[str]] = {}
     kernels = kernel_names([run], 20)
-    for snapshot in _told(run):
+    for name, snapshot in _told(run):
         for kernel, spectrum in snapshot.spectra.items():
             if statement := words.singular(spectrum) or words.network(spectrum):
-                names.setdefault(f"{kernels[kernel]}: {statement}", []).append(_short_name(run, snapshot))
+                names.setdefault(f"{kernels[kernel]}: {statement}", []).append(name)
     yield from (f"{', '.join(where)}: {statement}" for statement, where in names.items())
 
 
 def _certified_lines(run: RunReport) -> Iterator[str]:
     """Yield "certified: 9.3e-04 <= lambda_min <= 9.5e-04 (end)"; one line a kernel."""
     enclosures: dict[str, list[tuple[str, str]]] = {}
-    for snapshot in _told(run):
+    for name, snapshot in _told(run):
         certified = [checked for checked in snapshot.bounds if checked.bound.certified]
         for kernel in dict.fromkeys(checked.of for checked in certified):
             both = [checked for checked in certified if checked.of == kernel]
             proved = any(checked.bound.values[0] > 0 for checked in both if checked.bound.side == "lower")
             if proved or not words.singular(snapshot.spectra[kernel]):
-                enclosures.setdefault(kernel, []).append((_short_name(run, snapshot), words.enclosure(both)))
+                enclosures.setdefault(kernel, []).append((name, words.enclosure(both)))
     for kernel, pairs in enclosures.items():
-        name = "certified" if kernel == "total" else f"certified (of {kernel_names([run], 20)[kernel]})"
-        yield f"{name}: {_by_snapshot(pairs, always=True)}"
+        head = "certified" if kernel == "total" else f"certified (of {kernel_names([run], 20)[kernel]})"
+        yield f"{head}: {_by_snapshot(pairs, always=True)}"
 
 
 def _bound_line(name: str, of: str, shown: str, statements: Sequence[tuple[str, str, str]]) -> str:
@@ -227,10 +229,6 @@ def _print_comparison(report: Report, console: Console) -> None:
         told = f"decades at {missing} more snapshots are on the page and in report.json"
         print_line(console, told, style="dim", indent=2)
     console.print()
-
-
-def _short_name(run: RunReport, snapshot: SnapshotReport) -> str:
-    return snapshot_name(run, snapshot, 16)
 
 
 def _has_unresolved(report: Report) -> bool:

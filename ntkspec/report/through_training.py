@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from ntkspec.qualities import quality_of, values_of
 from ntkspec.report import words
-from ntkspec.report.names import snapshot_name
+from ntkspec.report.names import named_snapshots
 from ntkspec.report.records import Report, RunReport, SnapshotReport
 from ntkspec.spectral.eigenvalues import Spectrum
 
@@ -114,11 +114,10 @@ def course(run: RunReport, quantity: str, kernel: str = "total") -> tuple[Point,
     Args:
         quantity: one of `QUANTITIES`, or the name of a metric.
     """
-    found = ((snapshot, _value(snapshot, quantity, kernel)) for snapshot in run.snapshots)
     return tuple(
-        Point(snap.step, snapshot_name(run, snap, 40), value, _floor(snap, quantity, kernel))
-        for snap, value in found
-        if value is not None
+        Point(snap.step, name, value, _floor(snap, quantity, kernel))
+        for name, snap in named_snapshots(run, 40)
+        if (value := _value(snap, quantity, kernel)) is not None
     )
 
 

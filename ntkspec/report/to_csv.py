@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, TextIO
 
-from ntkspec.report.names import snapshot_name
+from ntkspec.report.names import named_snapshots
 from ntkspec.report.records import Report, RunReport, SnapshotReport
 from ntkspec.spectral.plain import spectrum_columns
 
@@ -65,8 +65,8 @@ def write_csv(report: Report, file: TextIO) -> None:
 
 
 def _eigenvalues(report: Report) -> Iterator[Sequence[object]]:
-    for run, snapshot, name in _kernels(report):
-        head = (text(run.label), text(snapshot_name(run, snapshot)), snapshot.step, text(name))
+    for run, at, snapshot, name in _kernels(report):
+        head = (text(run.label), text(at), snapshot.step, text(name))
         cycles = _frequencies(snapshot, name)
         columns = [column.tolist() for column in spectrum_columns(snapshot.spectra[name]).values()]
         for i, value, error, resolved, floor, zero in zip(*columns, strict=True):
@@ -87,14 +87,8 @@ def write_snapshots_csv(report: Report, file: TextIO) -> None:
     where fewer modes are resolved. zero is 1 where lambda_min is exactly zero. Text is as in `write_csv`.
     """
     rows = (
-        (
-            text(run.label),
-            text(snapshot_name(run, snap)),
-            snap.step,
-            text(name),
-            *map(cell, kernel_numbers(snap, name).values()),
-        )
-        for run, snap, name in _kernels(report)
+        (text(run.label), text(at), snap.step, text(name), *map(cell, kernel_numbers(snap, name).values()))
+        for run, at, snap, name in _kernels(report)
     )
     write_table(file, SNAPSHOT_COLUMNS, rows)
 
@@ -106,25 +100,25 @@ def snapshot_columns(report: Report) -> dict[str, list[Any]]:
     """
     kernels = [*_kernels(report)]
     rows = [
-        (run.label, snapshot_name(run, snap), snap.step, name, *kernel_numbers(snap, name).values())
-        for run, snap, name in kernels
+        (run.label, at, snap.step, name, *kernel_numbers(snap, name).values())
+        for run, at, snap, name in kernels
     ]
     columns = {name: [row[place] for row in rows] for place, name in enumerate(SNAPSHOT_COLUMNS)}
-    metrics = dict.fromkeys(metric for _, snap, _ in kernels for metric in snap.metrics)
+    metrics = dict.fromkeys(metric for _, _, snap, _ in kernels for metric in snap.metrics)
     return columns | {
         f"metric {metric}" if metric in SNAPSHOT_COLUMNS else metric: [
-            snap.metrics.get(metric) for _, snap, _ in kernels
+            snap.metrics.get(metric) for _, _, snap, _ in kernels
         ]
         for metric in metrics
     }
 
 
-def _kernels(report: Report) -> Iterator[tuple[RunReport, SnapshotReport, str]]:
-    """Yield (run, snapshot, name of a kernel) for all kernels of a report."""
+def _kernels(report: Report) -> Iterator[tuple[RunReport, str, SnapshotReport, str]]:
+    """Yield (run, name of a snapshot, snapshot, name of a kernel) for all kernels of a report."""
     for run in report.runs:
-        for snapshot in run.snapshots:
+        for at, snapshot in named_snapshots(run):
             for name in snapshot.spectra:
-                yield run, snapshot, name
+                yield run, at, snapshot, name
 
 
 def kernel_numbers(snapshot: SnapshotReport, name: str) -> dict[str, float | None]:

@@ -11,7 +11,7 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from ntkspec.report.names import clean, snapshot_name
+from ntkspec.report.names import clean
 from ntkspec.report.records import Comparison, RunReport, SnapshotReport
 from ntkspec.spectral.alignment import Alignment
 from ntkspec.spectral.bounds.checked import CheckedBound
@@ -159,16 +159,16 @@ def limit_of_lambda_min(checked: CheckedBound) -> str:
     return f"<= {sci_up(value)}"
 
 
-def gathered(run: RunReport, statements: Iterable[tuple[str, str, SnapshotReport]]) -> list[tuple[str, str]]:
+def gathered(run: RunReport, statements: Iterable[tuple[str, str, str]]) -> list[tuple[str, str]]:
     """Return equal statements once, each with its kernels and their snapshots: "total at init, mid".
 
     Args:
         run: whose snapshots they are; "all 9 snapshots" stands for their names where there are many.
-        statements: (statement, name of the kernel, snapshot).
+        statements: (statement, name of the kernel, name of the snapshot).
     """
     places: dict[str, dict[str, list[str]]] = {}
     for statement, kernel, snapshot in statements:
-        places.setdefault(statement, {}).setdefault(kernel, []).append(snapshot_name(run, snapshot, 40))
+        places.setdefault(statement, {}).setdefault(kernel, []).append(snapshot)
     count = len(run.snapshots)
     every = f"all {count} snapshots"
     return [

@@ -16,7 +16,7 @@ from ntkspec.population.outcomes import indices
 from ntkspec.population.report.records import Failed, KeptPopulation, KeptRun, KeptSnapshot, KeptSpectrum
 from ntkspec.report import words
 from ntkspec.report.from_json import read_report
-from ntkspec.report.names import snapshot_name
+from ntkspec.report.names import named_snapshots
 from ntkspec.report.records import Report, RunReport, SnapshotReport
 from ntkspec.report.style import Stage, stages
 from ntkspec.report.to_csv import kernel_numbers
@@ -86,19 +86,21 @@ def _kept_run(run: RunReport, path: Path, backend: str) -> KeptRun:
         outputs=run.outputs,
         backend=backend,
         mode=str(run.mode) if run.outputs > 1 else "trace",  # of one output all are the same
-        snapshots=tuple(_kept_snapshot(run, snap, stage_of.get(id(snap))) for snap in run.snapshots),
+        snapshots=tuple(
+            _kept_snapshot(name, snap, stage_of.get(id(snap))) for name, snap in named_snapshots(run)
+        ),
     )
 
 
-def _kept_snapshot(run: RunReport, snapshot: SnapshotReport, stage: Stage | None) -> KeptSnapshot:
+def _kept_snapshot(name: str, snapshot: SnapshotReport, stage: Stage | None) -> KeptSnapshot:
     return KeptSnapshot(
         id=snapshot.id,
         label=snapshot.label,
-        name=snapshot_name(run, snapshot),
+        name=name,
         step=snapshot.step,
         stage=stage,
-        metrics={name: value for name, value in snapshot.metrics.items() if math.isfinite(value)},
-        spectra={name: _kept_spectrum(snapshot, name) for name in snapshot.spectra},
+        metrics={metric: value for metric, value in snapshot.metrics.items() if math.isfinite(value)},
+        spectra={kernel: _kept_spectrum(snapshot, kernel) for kernel in snapshot.spectra},
     )
 
 
