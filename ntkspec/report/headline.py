@@ -12,13 +12,11 @@ from ntkspec.display import listed
 from ntkspec.qualities import PSNR_HELD_OUT, values_of
 from ntkspec.report import words
 from ntkspec.report.compare import comparable
-from ntkspec.report.names import clean
+from ntkspec.report.names import clean, enumerated
 from ntkspec.report.records import Report
 from ntkspec.report.scores import Scores, scores_of
 from ntkspec.report.style import StyledRun, last_name, reference, styled_runs, when_last
 from ntkspec.report.targets import noun, one_target
-
-_MOST_NAMES = 3  # of runs in a sentence
 
 
 def headline(report: Report) -> tuple[str, ...]:
@@ -237,10 +235,7 @@ def _target(scores: Scores) -> str:
 
 
 def _names(runs: Sequence[StyledRun]) -> str:
-    names = [run.name for run in runs]
-    if len(names) > _MOST_NAMES:
-        return f"{', '.join(names[: _MOST_NAMES - 1])} and {len(names) - _MOST_NAMES + 1} more"
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+    return enumerated([run.name for run in runs], most=3)
 
 
 def _at(report: Report) -> str:

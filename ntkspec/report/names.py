@@ -87,6 +87,23 @@ def kernel_names(runs: Iterable[RunReport], limit: int) -> dict[str, str]:
     return dict(zip(names, short(tuple(names), limit), strict=True))
 
 
+def enumerated(names: Sequence[str], most: int, number: Callable[[int], str] = str) -> str:
+    """Return one name or several in a sentence; of more than `most` the first ones, and how many more.
+
+    Args:
+        names: at least one.
+        most: 2 or more.
+        number: writes how many more there are.
+
+    Example:
+        >>> enumerated(["a", "b", "c"], 3), enumerated(["a", "b", "c", "d"], 3)
+        ('a, b and c', 'a, b and 2 more')
+    """
+    if len(names) > most:
+        names = [*names[: most - 1], f"{number(len(names) - most + 1)} more"]
+    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
+
+
 @lru_cache(maxsize=64)
 def snapshot_names(keys: tuple[tuple[str, str], ...]) -> tuple[str, ...]:
     """Return names for snapshots with these ids and labels, no two of which look alike."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from ntkspec.report.names import enumerated
 from ntkspec.report.records import Report
 from ntkspec.report.style import Kind, styled_runs, when_last
 from ntkspec.report.targets import data_name
@@ -29,7 +30,6 @@ _FAMILIES: Mapping[Kind, str] = {
     "mpe": "MPE: multigrid parametric encoding, learnt values at the nodes of grids, interpolated between "
     "them.",
 }
-_NAMED = 3  # runs or data that a title names
 
 
 def title(report: Report) -> str:
@@ -71,9 +71,7 @@ def setting(report: Report) -> tuple[str, ...]:
 
 
 def _listed(names: Sequence[str]) -> str:
-    if len(names) > _NAMED + 1:
-        return f"{', '.join(names[:_NAMED])} and {_number(len(names) - _NAMED)} more"
-    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
+    return enumerated(names, most=4, number=_number)
 
 
 def _number(count: int) -> str:
