@@ -425,7 +425,7 @@ FEWER, HIGH = spectrum([8.0], size=2), spectrum([8.0], unresolved=1, floor=5.0)
 def test_the_sentence_says_what_is_known(labels, sentence, tmp_path):
     runs = [run_of(label, of) for label, group in labels.items() for of in group]
     population = read_population(reports_of(runs, tmp_path))
-    said = headline(cohorts_of(population), shown_labels(population), "at the end")
+    (said,) = headline(cohorts_of(population), shown_labels(population), "at the end")
     assert said == f"At the end, {sentence}."
 
 

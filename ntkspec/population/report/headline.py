@@ -1,4 +1,4 @@
-"""Write one sentence that says what a population shows."""
+"""Write one sentence that says what a population shows, and which runs it is said of."""
 
 from __future__ import annotations
 
@@ -20,8 +20,10 @@ _ALIKE: Mapping[State, str] = {
 }
 
 
-def headline(cohorts: Sequence[Cohort], labels: Iterable[ShownLabel], when: str) -> str:
+def headline(cohorts: Sequence[Cohort], labels: Iterable[ShownLabel], when: str) -> tuple[str, ...]:
     """Return a sentence that says for which label lambda_min is largest, or why that is unknown.
+
+    A second one says which kernels are compared, if there are others.
 
     Args:
         cohorts: of all labels; those at the end of training with the commonest kernels are compared.
@@ -29,7 +31,8 @@ def headline(cohorts: Sequence[Cohort], labels: Iterable[ShownLabel], when: str)
         when: when the last snapshots were taken, such as "at the end of training".
     """
     ends = {label: at_stage(cohorts, label.label, "end") for label in labels}
-    common = commonest([cohort for of_label in ends.values() for cohort in of_label])
+    every = [cohort for of_label in ends.values() for cohort in of_label]
+    common = _commonest(every)
     totals = {
         label: cohort.spectra["total"]
         for label, of_label in ends.items()
@@ -37,10 +40,16 @@ def headline(cohorts: Sequence[Cohort], labels: Iterable[ShownLabel], when: str)
         if cohort.kernels == common
     }
     sentence = _all_alike(totals) or (_alone(totals) if len(totals) == 1 else _compared(totals))
-    return f"{when[:1].upper()}{when[1:]}, {sentence}."
+    lead = f"{when[:1].upper()}{when[1:]}, {sentence}."
+    if all(cohort.kernels == common for cohort in every):
+        return (lead,)
+    return lead, (
+        f"That is said of kernels of {wording.kernels(common)}, which most runs have; "
+        "eigenvalues of kernels of other sizes or outputs do not compare."
+    )
 
 
-def commonest(cohorts: Iterable[Cohort]) -> Kernels:
+def _commonest(cohorts: Iterable[Cohort]) -> Kernels:
     """Return the kernel size, number of outputs and output mode that most runs have."""
     runs: Counter[Kernels] = Counter()
     for cohort in cohorts:

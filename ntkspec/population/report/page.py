@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from ntkspec._version import PRODUCER
 from ntkspec.population.report import wording
-from ntkspec.population.report.cohorts import Cohort, at_stage
+from ntkspec.population.report.cohorts import Cohort
 from ntkspec.population.report.figures import captions
-from ntkspec.population.report.headline import commonest, headline
+from ntkspec.population.report.headline import headline
 from ntkspec.population.report.labels import ShownLabel, when
 from ntkspec.population.report.records import Failed, KeptPopulation
 from ntkspec.population.report.table import Row, metrics_in_table, sections
@@ -40,8 +40,7 @@ def render_page(
         created=population.created,
         style=resource("page.css"),
         title=f"{wording.count(len(population.runs), 'run')} of {wording.count(len(labels), 'label')}",
-        headline=headline(cohorts, labels, when(population)),
-        support=_support(population, cohorts, labels),
+        headline=(*headline(cohorts, labels, when(population)), *_unreported(population)),
         figures=[
             (name, caption, data_uri(figures[name]))
             for name, caption in captions(cohorts, labels).items()
@@ -60,22 +59,10 @@ def render_page(
     )
 
 
-def _support(
-    population: KeptPopulation, cohorts: Sequence[Cohort], labels: Sequence[ShownLabel]
-) -> list[str]:
-    """Return sentences that support or qualify the headline."""
-    sentences = []
-    ends = [cohort for label in labels for cohort in at_stage(cohorts, label.label, "end")]
-    if len({cohort.kernels for cohort in ends}) > 1:
-        sentences.append(
-            f"That is said of kernels of {wording.kernels(commonest(ends))}, which most runs have; "
-            "eigenvalues of kernels of other sizes or outputs do not compare."
-        )
+def _unreported(population: KeptPopulation) -> Iterator[str]:
+    """Yield a sentence if there are failures."""
     if population.failures:
-        sentences.append(
-            f"{wording.count(len(population.failures), 'file')} could not be reported on; see below."
-        )
-    return sentences
+        yield f"{wording.count(len(population.failures), 'file')} could not be reported on; see below."
 
 
 def _notes(cohorts: Sequence[Cohort], rows: Sequence[Row]) -> list[str]:
