@@ -9,22 +9,22 @@ from collections.abc import Mapping
 
 from ntkspec.report import words
 from ntkspec.report.figures import Caption, captions
-from ntkspec.report.front import front
 from ntkspec.report.headline import headline
 from ntkspec.report.html import data_uri, picture_uri, resource, template
 from ntkspec.report.moments import by_step
 from ntkspec.report.names import kernel_names, named_snapshots
-from ntkspec.report.plot_data import plot_data
+from ntkspec.report.page_details import run_details
+from ntkspec.report.page_plot import plot_data
+from ntkspec.report.page_table import front
+from ntkspec.report.page_title import setting, title
+from ntkspec.report.page_views import VIEWS
 from ntkspec.report.plotly import bundle
 from ntkspec.report.records import Report
-from ntkspec.report.run_details import run_details
 from ntkspec.report.style import styled_runs
 from ntkspec.report.summary import failures
 from ntkspec.report.swatch import stroke
 from ntkspec.report.through_training import kernels_of
 from ntkspec.report.tiles import tiles
-from ntkspec.report.title import setting, title
-from ntkspec.report.views import VIEWS
 
 _SCRIPTS = ("tables.js", "spectrum.js", "alignment.js", "training.js", "explore.js")  # joined to one
 _KERNELS = {

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ntkspec.report.front import front
 from ntkspec.report.headline import headline, ranking
+from ntkspec.report.page_table import front
 from ntkspec.report.records import Report, RunReport
 from ntkspec.report.summary import comparison_table, notes
 from ntkspec.spectral.alignment import Alignment

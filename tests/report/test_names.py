@@ -20,9 +20,9 @@ from ntkspec.analyze import analyze_runs
 from ntkspec.errors import UsageError
 from ntkspec.jacobian import Jacobian
 from ntkspec.report.compare import assemble, find_baseline, sample_warnings, unique_labels
-from ntkspec.report.front import front
 from ntkspec.report.names import apart, kernel_names, look, numbered, run_names, short, snapshot_name
 from ntkspec.report.page import plot_data
+from ntkspec.report.page_table import front
 from ntkspec.report.records import Report, RunReport
 from ntkspec.report.style import styled_runs
 from ntkspec.report.summary import comparison_table

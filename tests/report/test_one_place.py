@@ -15,8 +15,8 @@ from rich.console import Console
 from ntkspec.qualities import QUALITIES, Quality
 from ntkspec.report import figures
 from ntkspec.report.figures import Caption
-from ntkspec.report.front import front
 from ntkspec.report.page import render_page
+from ntkspec.report.page_table import front
 from ntkspec.report.records import Report
 from ntkspec.report.terminal import print_report
 from ntkspec.report.words import theorem

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from ntkspec.report.page import render_page
-from ntkspec.report.plot_data import plot_data
+from ntkspec.report.page_plot import plot_data
 from ntkspec.report.records import Report, SnapshotReport
 
 from . import samples

@@ -21,7 +21,7 @@ from ntkspec.report.figures.spectra import draw as fig_spectra
 from ntkspec.report.figures.training import draw as fig_training
 from ntkspec.report.moments import by_step
 from ntkspec.report.page import render_page
-from ntkspec.report.plot_data import plot_data
+from ntkspec.report.page_plot import plot_data
 from ntkspec.report.records import Report, RunReport
 from ntkspec.report.terminal import print_report
 from ntkspec.report.thinning import few

@@ -9,11 +9,11 @@ import pytest
 
 from ntkspec.report.figures import captions
 from ntkspec.report.figures.training import draw as fig_training
-from ntkspec.report.plot_data import plot_data
+from ntkspec.report.page_details import run_details
+from ntkspec.report.page_plot import plot_data
+from ntkspec.report.page_views import VIEWS
 from ntkspec.report.records import Report
-from ntkspec.report.run_details import run_details
 from ntkspec.report.style import styled_runs
-from ntkspec.report.views import VIEWS
 
 from . import samples
 from .test_through_training import long_run

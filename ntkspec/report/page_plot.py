@@ -11,7 +11,7 @@ from typing import Any
 from ntkspec.qualities import quality_of
 from ntkspec.report.moments import Moment, by_step, moments
 from ntkspec.report.names import clean, kernel_names
-from ntkspec.report.plot_alignment import alignment_curve
+from ntkspec.report.page_alignment import alignment_curve
 from ntkspec.report.records import Report, RunReport
 from ntkspec.report.style import STAGES, Stage, StyledRun, last_name, styled_runs
 from ntkspec.report.themes import INK, PAPER
