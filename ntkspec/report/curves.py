@@ -145,16 +145,21 @@ def draw_run(
         signed: whether the curve of the last stage has the run's marker.
         floor: whether to draw the floor, and with it the hatch.
     """
-    spectra = [
-        (stage, snapshot.spectra[kernel])
-        for stage, snapshot in stages(run.run).items()
-        if kernel in snapshot.spectra and stage in shown
-    ]
-    for i, (stage, spectrum) in enumerate(spectra, start=1):
+    spectra = by_stage(run, kernel, shown)
+    for i, (stage, spectrum) in enumerate(spectra.items(), start=1):
         front, sign = 2.0 + STAGES.index(stage) * 0.1, sign_of(run, several=signed and i == len(spectra))
         draw_spectrum(axes, spectrum, colour or run.colour, stage, front, sign=sign)
     if spectra and floor:
-        draw_floor(axes, spectra[-1][1], colour or run.colour, hatch=hatch)
+        draw_floor(axes, [*spectra.values()][-1], colour or run.colour, hatch=hatch)
+
+
+def by_stage(run: StyledRun, kernel: str, shown: Sequence[Stage]) -> dict[Stage, Spectrum]:
+    """Return the spectra of a kernel at those stages of training that are shown, in order of training."""
+    return {
+        stage: snapshot.spectra[kernel]
+        for stage, snapshot in stages(run.run).items()
+        if stage in shown and kernel in snapshot.spectra
+    }
 
 
 def sign_of(run: StyledRun, *, several: bool) -> str:

@@ -10,9 +10,19 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 
 from ntkspec.report.canvas import GREY, text
-from ntkspec.report.curves import BAND, BAR, CROSS, FAINT, STAGE_DASHES, STAGE_WIDTHS, hatched, sign_of
+from ntkspec.report.curves import (
+    BAND,
+    BAR,
+    CROSS,
+    FAINT,
+    STAGE_DASHES,
+    STAGE_WIDTHS,
+    by_stage,
+    hatched,
+    sign_of,
+)
 from ntkspec.report.records import Report
-from ntkspec.report.style import STAGE_TITLES, STAGES, Stage, StyledRun, last_name, stages
+from ntkspec.report.style import STAGE_TITLES, STAGES, Stage, StyledRun, last_name
 from ntkspec.spectral.eigenvalues import Spectrum
 
 FLOOR = "numerical floor"  # the entry of the floors
@@ -50,7 +60,7 @@ def stage_handles(
     """
     last = last_name(report)
     names = {**STAGE_TITLES, **({} if last == "end" else {"end": text(last, 24)})}
-    drawn = {curve: _spectra(curve, shown) for curve in (*curves, *hatches)}
+    drawn = {curve: by_stage(*curve, shown) for curve in (*curves, *hatches)}
     found = {stage for spectra in drawn.values() for stage in spectra}
     handles: list[Line2D | Patch] = [
         mark(names[stage], linestyle=STAGE_DASHES[stage], linewidth=STAGE_WIDTHS[stage])
@@ -66,15 +76,6 @@ def stage_handles(
             hatches=[spectrum for curve in hatches for spectrum in ends[curve]],
         ),
     ]
-
-
-def _spectra(curve: Curve, shown: Sequence[Stage]) -> dict[Stage, Spectrum]:
-    run, kernel = curve
-    return {
-        stage: snapshot.spectra[kernel]
-        for stage, snapshot in stages(run.run).items()
-        if stage in shown and kernel in snapshot.spectra
-    }
 
 
 def mark_handles(

@@ -147,15 +147,14 @@ def _row(
 
 def _decades(comparison: Comparison, report: Report) -> str:
     """Return decades as text: "not computed" if eigenvalues are missing, "-" if the reference's is zero."""
-    both = [run for run in report.runs if run.label in (comparison.run, comparison.baseline)]
-    snapshots = [run.snapshot(comparison.snapshot) for run in both]
-    spectra = [snapshot.spectra.get(comparison.of) for snapshot in snapshots if snapshot]
+    labels = (comparison.run, comparison.baseline)
+    snapshots = {run.label: run.snapshot(comparison.snapshot) for run in report.runs if run.label in labels}
+    both = (snapshots.get(label) for label in labels)
+    mine, theirs = (snapshot.spectra.get(comparison.of) if snapshot else None for snapshot in both)
     text = words.decades(comparison)
-    baseline = next((run for run in both if run.label == comparison.baseline), None)
-    theirs = baseline.snapshot(comparison.snapshot) if baseline else None
-    if theirs and theirs.spectra[comparison.of].singular:
+    if theirs and theirs.singular:
         return "-"
-    if text == words.UNRESOLVED and any(s and words.state(s) == "not computed" for s in spectra):
+    if text == words.UNRESOLVED and any(s and words.state(s) == "not computed" for s in (mine, theirs)):
         return words.NOT_COMPUTED
     return text
 

@@ -114,18 +114,16 @@ def _rows(row: ComparisonRow, name: str, *, alone: bool) -> list[tuple[str, ...]
         total = kernel == "total"
         head = (name, *row.qualities, row.modes) if total else (f"  {shown[kernel]}", *blank)
         resolved = str(spectrum.resolved) if alone and spectrum.complete else words.resolved(spectrum)
-        rows.append((*head, resolved, *_ends_of(spectrum), _certified(end) if total else ""))
+        proved = _certified(end) if total else ""
+        rows.append((*head, resolved, words.largest(spectrum), _smallest(spectrum), proved))
     return rows
 
 
-def _ends_of(spectrum: Spectrum) -> tuple[str, str]:
-    """Return the largest and the smallest eigenvalue as text, or what is known of them."""
+def _smallest(spectrum: Spectrum) -> str:
+    """Return the smallest eigenvalue as text, or what is known of it."""
     if words.is_unresolved(spectrum):
-        least = f"<= {words.sci_up(spectrum.smallest_at_most)}"
-    else:
-        least = words.lambda_min(spectrum)
-    largest = spectrum.resolved or spectrum.zero
-    return words.lambda_max(spectrum) if largest else words.UNRESOLVED, least
+        return f"<= {words.sci_up(spectrum.smallest_at_most)}"
+    return words.lambda_min(spectrum)
 
 
 def _certified(end: SnapshotReport) -> str:

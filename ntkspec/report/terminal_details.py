@@ -101,7 +101,7 @@ def _spectrum_cells(snapshot: SnapshotReport, kernel: str, spectrum: Spectrum) -
     return (
         str(spectrum.size),
         words.resolved(spectrum),
-        words.lambda_max(spectrum) if spectrum.resolved or spectrum.zero else words.UNRESOLVED,
+        words.largest(spectrum),
         words.lambda_min(spectrum),
         words.modes(aligned) if aligned else "",
         words.condition(spectrum),

@@ -63,6 +63,11 @@ def state(spectrum: Spectrum) -> State:
     return "unresolved" if is_unresolved(spectrum) else "not computed"
 
 
+def largest(spectrum: Spectrum) -> str:
+    """Return the largest eigenvalue for a narrow column, in which an unresolved one has no upper limit."""
+    return lambda_max(spectrum) if spectrum.resolved or spectrum.zero else UNRESOLVED
+
+
 def distance(snapshot: SnapshotReport, kernel: str, *, why: bool = False) -> str:
     """Return the kernel distance from the first snapshot; "-" if there is none or, with `why`, the reason."""
     from_first = snapshot.distances.get(kernel)
