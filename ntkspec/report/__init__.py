@@ -1,4 +1,14 @@
-"""Write reports: their records, and terminal, JSON, CSV, figures and a page, which are made from these."""
+"""Write reports: their records, and terminal, JSON, CSV, figures and a page, which are made from these.
+
+- `records`: what was found of each run; `compare`, `decades`: how runs compare;
+- `names`, `words`: names and numbers as text; `style`: the order, the colours and the stages of runs;
+- `targets`, `scores`, `headline`: what runs learnt, how well, and what that means, in sentences;
+- `summary`: the table of all runs and the notes on it; `tiles`: the pictures;
+- `moments`, `through_training`, `thinning`: which snapshots, numbers and points are drawn;
+- `canvas`, `curves`, `legends`, `figures`: the figures; `themes`: their colours on a dark background;
+- `page`, `page_*`, `html`, `swatch`, `plotly`: index.html; `terminal`, `terminal_*`: what is printed;
+- `to_json`, `from_json`, `tree`, `to_csv`: files of numbers; `write`, `folders`, `places`: where files go.
+"""
 
 from ntkspec.report.from_json import read_report
 from ntkspec.report.records import Comparison, Report, RunReport, SnapshotReport

@@ -154,7 +154,7 @@ def stages(run: RunReport) -> dict[Stage, SnapshotReport]:
 
 def last_name(report: Report) -> str:
     """Return the name of the snapshots drawn as the end: "end", one that all share, or "last snapshot"."""
-    names = {snapshot_name(run.run, run.end) for run in styled_runs(report) if run.end}
+    names = {snapshot_name(run, run.end) for run in report.runs if run.end}
     return clean(next(iter(names)), 24) if len(names) == 1 else "end" if not names else "last snapshot"
 
 

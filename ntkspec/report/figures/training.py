@@ -73,9 +73,10 @@ def draw(report: Report) -> Figure | None:
     for axes in panels[len(quantities) :]:
         axes.remove()
     panels = panels[: len(quantities)]
-    for axes, quantity in zip(panels, quantities, strict=True):
-        for run in runs:
-            draw_course(axes, axis, run, course(run.run, quantity), sign_of(run, several=len(runs) > 1))
+    courses = {quantity: [(run, course(run.run, quantity)) for run in runs] for quantity in quantities}
+    for axes, (quantity, of_runs) in zip(panels, courses.items(), strict=True):
+        for run, points in of_runs:
+            draw_course(axes, axis, run, points, sign_of(run, several=len(runs) > 1))
         axes.set_title(title_of(quantity), fontsize=10)
         finish_course(axes, quantity)
         _steps(axes, axis, steps)
@@ -86,8 +87,8 @@ def draw(report: Report) -> Figure | None:
         numbers = run_handles(runs, signed=True)
     else:
         figure.suptitle(f"Through training: {text(runs[0].name)}", fontsize=11)
-    marks = [point for run in runs for quantity in quantities for point in course(run.run, quantity)]
-    legend_below(figure, [*numbers, *course_handles(marks)])
+    drawn_points = [point for of_runs in courses.values() for _, points in of_runs for point in points]
+    legend_below(figure, [*numbers, *course_handles(drawn_points)])
     return figure
 
 
