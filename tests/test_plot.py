@@ -22,7 +22,7 @@ from report.test_training_metrics import with_metrics
 
 from ntkspec import plot
 from ntkspec.errors import UsageError
-from ntkspec.plot.what import at_end
+from ntkspec.plot.as_report import at_end
 from ntkspec.report.canvas import drawn, in_data
 from ntkspec.report.figures import ablation, alignment, eigenfunctions, spectra, training
 from ntkspec.report.records import SnapshotReport

@@ -11,8 +11,8 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from ntkspec.errors import UsageError
-from ntkspec.plot.onto import add_legend, axes_of, entry, free_colours, joined, said, sized
-from ntkspec.plot.what import What, as_report, at_end, no_kernel
+from ntkspec.plot.as_report import What, as_report, at_end, no_kernel
+from ntkspec.plot.axes import add_legend, axes_of, entry, free_colours, joined, said, sized
 from ntkspec.report.canvas import in_data
 from ntkspec.report.curves import draw_run, finish
 from ntkspec.report.figures.ablation import draw_ablation, networks

@@ -9,8 +9,8 @@ from matplotlib.axes import Axes
 from numpy.typing import ArrayLike
 
 from ntkspec.errors import UsageError, not_one_of, shown
-from ntkspec.plot.onto import add_legend, axes_of, entry, free_colours, sized, wrap_ylabel
-from ntkspec.plot.what import What, as_report, at_end
+from ntkspec.plot.as_report import What, as_report, at_end
+from ntkspec.plot.axes import add_legend, axes_of, entry, free_colours, sized, wrap_ylabel
 from ntkspec.report.curves import sign_of
 from ntkspec.report.figures.alignment import aligned, draw_outside, end_handles, finish_shares
 from ntkspec.report.figures.eigenfunctions import Row, cells, numbers, row_of, show_mode

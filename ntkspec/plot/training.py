@@ -9,8 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import StrMethodFormatter
 
 from ntkspec.errors import UsageError, not_one_of
-from ntkspec.plot.onto import add_legend, axes_of, entry, free_colours, sized, wrap_ylabel
-from ntkspec.plot.what import as_report, no_kernel
+from ntkspec.plot.as_report import as_report, no_kernel
+from ntkspec.plot.axes import add_legend, axes_of, entry, free_colours, sized, wrap_ylabel
 from ntkspec.report.canvas import placed
 from ntkspec.report.curves import sign_of
 from ntkspec.report.figures.training import course_handles, draw_course, finish_course, title_of
