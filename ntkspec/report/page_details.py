@@ -6,12 +6,12 @@ import json
 
 from ntkspec.qualities import quality_of, values_of
 from ntkspec.report import words
+from ntkspec.report.grouping import grouped
 from ntkspec.report.names import kernel_names, named_snapshots
 from ntkspec.report.records import RunReport, SnapshotReport
 from ntkspec.report.style import StyledRun
 from ntkspec.report.to_json import plain
 from ntkspec.spectral.bounds.checked import CheckedBound
-from ntkspec.spectral.consistency import Check
 from ntkspec.spectral.eigenvalues import Spectrum
 
 _LONGEST_CONFIG = 20_000  # characters
@@ -116,10 +116,7 @@ def _singular(run: RunReport) -> list[str]:
 
 def _checks(run: RunReport) -> list[dict[str, object]]:
     """Return each check once, with its worst case over snapshots and kernels."""
-    by_name: dict[str, list[Check]] = {}
-    for snapshot in run.snapshots:
-        for check in snapshot.checks:
-            by_name.setdefault(check.name, []).append(check)
+    by_name = grouped((check.name, check) for snapshot in run.snapshots for check in snapshot.checks)
     return [
         {
             "name": name,

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ntkspec.qualities import quality_of
+from ntkspec.report.grouping import grouped
 from ntkspec.report.moments import Moment, by_step, moments
 from ntkspec.report.names import clean, kernel_names
 from ntkspec.report.page_alignment import alignment_curve
@@ -98,12 +99,8 @@ def views(report: Report) -> list[str]:
 
 def _aligned(report: Report) -> dict[str, list[Alignment]]:
     """Return all alignments, by kernel."""
-    alignments: dict[str, list[Alignment]] = {}
-    for run in report.runs:
-        for snapshot in run.snapshots:
-            for kernel, alignment in snapshot.alignments.items():
-                alignments.setdefault(kernel, []).append(alignment)
-    return alignments
+    snapshots = (snapshot for run in report.runs for snapshot in run.snapshots)
+    return grouped(item for snapshot in snapshots for item in snapshot.alignments.items())
 
 
 def _groups(report: Report, by_run: list[tuple[Moment, ...]], *, alone: bool) -> list[dict[str, object]]:

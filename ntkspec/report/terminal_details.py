@@ -9,6 +9,7 @@ from rich.text import Text
 
 from ntkspec.qualities import QUALITIES
 from ntkspec.report import words
+from ntkspec.report.grouping import grouped
 from ntkspec.report.names import kernel_names, named_snapshots, short
 from ntkspec.report.records import Report, RunReport, SnapshotReport
 from ntkspec.report.style import styled_runs
@@ -119,13 +120,15 @@ def _bound_lines(run: RunReport) -> Iterator[str]:
     bounds they state only how many hold.
     """
     yield from _singular_lines(run)
-    by_bound: dict[tuple[str, str], list[tuple[str, str, str]]] = {}
-    for name, snapshot in _told(run):
-        for checked in snapshot.bounds:
-            if checked.bound.name in _SHOWN and checked.of in snapshot.spectra:
-                verdict = words.held(checked, snapshot.spectra[checked.of])
-                statement = (name, verdict, words.limit_of_lambda_min(checked))
-                by_bound.setdefault((words.theorem(checked), checked.of), []).append(statement)
+    by_bound = grouped(
+        (
+            (words.theorem(b), b.of),
+            (name, words.held(b, snapshot.spectra[b.of]), words.limit_of_lambda_min(b)),
+        )
+        for name, snapshot in _told(run)
+        for b in snapshot.bounds
+        if b.bound.name in _SHOWN and b.of in snapshot.spectra
+    )
     kernels = kernel_names([run], 20)
     for (theorem, of), statements in by_bound.items():
         yield _bound_line(theorem, of, kernels[of], statements)
@@ -153,25 +156,25 @@ def thorough(run: RunReport) -> str:
 
 def _singular_lines(run: RunReport) -> Iterator[str]:
     """Yield lines: which kernels are singular, as stored or for the network itself, and why; each once."""
-    names: dict[str, list[str]] = {}
     kernels = kernel_names([run], 20)
-    for name, snapshot in _told(run):
-        for kernel, spectrum in snapshot.spectra.items():
-            if statement := words.singular(spectrum) or words.network(spectrum):
-                names.setdefault(f"{kernels[kernel]}: {statement}", []).append(name)
-    yield from (f"{', '.join(where)}: {statement}" for statement, where in names.items())
+    places = grouped(
+        (f"{kernels[kernel]}: {statement}", name)
+        for name, snapshot in _told(run)
+        for kernel, spectrum in snapshot.spectra.items()
+        if (statement := words.singular(spectrum) or words.network(spectrum))
+    )
+    yield from (f"{', '.join(where)}: {statement}" for statement, where in places.items())
 
 
 def _certified_lines(run: RunReport) -> Iterator[str]:
     """Yield "certified: 9.3e-04 <= lambda_min <= 9.5e-04 (end)"; one line a kernel."""
-    enclosures: dict[str, list[tuple[str, str]]] = {}
-    for name, snapshot in _told(run):
-        certified = [checked for checked in snapshot.bounds if checked.bound.certified]
-        for kernel in dict.fromkeys(checked.of for checked in certified):
-            both = [checked for checked in certified if checked.of == kernel]
-            proved = any(checked.bound.values[0] > 0 for checked in both if checked.bound.side == "lower")
-            if proved or not words.singular(snapshot.spectra[kernel]):
-                enclosures.setdefault(kernel, []).append((name, words.enclosure(both)))
+    enclosures = grouped(
+        (kernel, (name, words.enclosure(both)))
+        for name, snapshot in _told(run)
+        for kernel, both in grouped((b.of, b) for b in snapshot.bounds if b.bound.certified).items()
+        if any(b.bound.values[0] > 0 for b in both if b.bound.side == "lower")
+        or not words.singular(snapshot.spectra[kernel])
+    )
     for kernel, pairs in enclosures.items():
         head = "certified" if kernel == "total" else f"certified (of {kernel_names([run], 20)[kernel]})"
         yield f"{head}: {_by_snapshot(pairs, always=True)}"
@@ -189,9 +192,7 @@ def _bound_line(name: str, of: str, shown: str, statements: Sequence[tuple[str, 
 
 def _by_snapshot(statements: Sequence[tuple[str, str]], *, always: bool = False) -> str:
     """Return "x (init, mid), y (end)"; only "x" if it holds at all snapshots, unless `always`."""
-    names: dict[str, list[str]] = {}
-    for snapshot, text in statements:
-        names.setdefault(text, []).append(snapshot)
+    names = grouped((text, snapshot) for snapshot, text in statements)
     if len(names) == 1 and not always:
         return next(iter(names))
     return ", ".join(f"{text} ({', '.join(dict.fromkeys(where))})" for text, where in names.items())

@@ -11,6 +11,7 @@ from typing import Literal, get_args
 
 import numpy as np
 
+from ntkspec.report.grouping import grouped
 from ntkspec.report.names import clean
 from ntkspec.report.records import Comparison, RunReport, SnapshotReport
 from ntkspec.spectral.alignment import Alignment
@@ -171,19 +172,14 @@ def gathered(run: RunReport, statements: Iterable[tuple[str, str, str]]) -> list
         run: whose snapshots they are; "all 9 snapshots" stands for their names where there are many.
         statements: (statement, name of the kernel, name of the snapshot).
     """
-    places: dict[str, dict[str, list[str]]] = {}
-    for statement, kernel, snapshot in statements:
-        places.setdefault(statement, {}).setdefault(kernel, []).append(snapshot)
     count = len(run.snapshots)
-    every = f"all {count} snapshots"
+
+    def said(snapshots: Sequence[str]) -> str:
+        return f"all {count} snapshots" if len(snapshots) == count > MANY else ", ".join(snapshots)
+
+    places = grouped((statement, (kernel, snapshot)) for statement, kernel, snapshot in statements)
     return [
-        (
-            statement,
-            "; ".join(
-                f"{kernel} at {every if len(names) == count > MANY else ', '.join(names)}"
-                for kernel, names in where.items()
-            ),
-        )
+        (statement, "; ".join(f"{kernel} at {said(names)}" for kernel, names in grouped(where).items()))
         for statement, where in places.items()
     ]
 

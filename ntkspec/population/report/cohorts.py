@@ -16,6 +16,7 @@ from ntkspec.population.report.enclosures import Enclosure, Values, agree, mean,
 from ntkspec.population.report.records import KeptPopulation, KeptRun, KeptSnapshot, KeptSpectrum
 from ntkspec.qualities import values_of
 from ntkspec.report.decades import Known
+from ntkspec.report.grouping import grouped
 from ntkspec.report.style import Stage
 from ntkspec.report.words import STATES, State
 
@@ -87,11 +88,11 @@ class Cohort:
 
 def cohorts_of(population: KeptPopulation) -> tuple[Cohort, ...]:
     """Return all cohorts, sorted by label, then by step and by number of runs, both in descending order."""
-    members: dict[tuple[str, str, Kernels], list[KeptSnapshot]] = {}
-    for run in population.runs:
-        for snapshot in run.snapshots:
-            key = (run.label, snapshot.name, _kernels(run, snapshot))
-            members.setdefault(key, []).append(snapshot)
+    members = grouped(
+        ((run.label, snapshot.name, _kernels(run, snapshot)), snapshot)
+        for run in population.runs
+        for snapshot in run.snapshots
+    )
     cohorts = [_cohort(*key, snapshots) for key, snapshots in members.items()]
     place = {label: i for i, label in enumerate(population.examples)}
     return tuple(
@@ -116,13 +117,8 @@ def _kernels(run: KeptRun, snapshot: KeptSnapshot) -> Kernels:
 
 
 def _cohort(label: str, name: str, kernels: Kernels, snapshots: Sequence[KeptSnapshot]) -> Cohort:
-    spectra: dict[str, list[KeptSpectrum]] = {}
-    metrics: dict[str, list[float]] = {}
-    for snapshot in snapshots:
-        for kernel, spectrum in snapshot.spectra.items():
-            spectra.setdefault(kernel, []).append(spectrum)
-        for metric, value in values_of(snapshot.metrics).items():
-            metrics.setdefault(metric, []).append(value)
+    spectra = grouped(item for snapshot in snapshots for item in snapshot.spectra.items())
+    metrics = grouped(item for snapshot in snapshots for item in values_of(snapshot.metrics).items())
     finite = {metric: [value for value in values if value < math.inf] for metric, values in metrics.items()}
     with np.errstate(over="ignore", invalid="ignore"):  # numbers of foreign files may be as large as any
         return Cohort(

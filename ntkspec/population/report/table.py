@@ -10,6 +10,7 @@ from ntkspec.population.report.cohorts import Cohort
 from ntkspec.population.report.labels import ShownLabel
 from ntkspec.population.report.wording import Cell
 from ntkspec.qualities import QUALITIES
+from ntkspec.report.grouping import grouped
 from ntkspec.report.names import clean
 
 MOST_ROWS = 150
@@ -43,9 +44,7 @@ def sections(cohorts: Sequence[Cohort], labels: Sequence[ShownLabel]) -> tuple[S
     shown = {label.label: label for label in labels}
     place = {label.label: i for i, label in enumerate(labels)}
     metrics = metrics_in_table(cohorts)
-    by_snapshot: dict[str, list[Cohort]] = {}
-    for cohort in cohorts:
-        by_snapshot.setdefault(cohort.snapshot, []).append(cohort)
+    by_snapshot = grouped((cohort.snapshot, cohort) for cohort in cohorts)
     steps = {name: max(cohort.step for cohort in group) for name, group in by_snapshot.items()}
     table, room = [], MOST_ROWS
     for name in sorted(by_snapshot, key=lambda name: (-steps[name], name)):
