@@ -1,7 +1,7 @@
 """Write reports: their records, and terminal, JSON, CSV, figures and a page, which are made from these.
 
 - `records`: what was found of each run; `compare`, `decades`: how runs compare;
-- `names`, `words`, `grouping`: names and numbers as text; `style`: the order, the colours and the stages of runs;
+- `names`, `words`, `grouping`: names and numbers as text; `style`: order, colours and stages of runs;
 - `targets`, `scores`, `headline`: what runs learnt, how well, and what that means, in sentences;
 - `summary`: the table of all runs and the notes on it; `tiles`: the pictures;
 - `moments`, `through_training`, `thinning`: which snapshots, numbers and points are drawn;

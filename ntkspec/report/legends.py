@@ -59,7 +59,7 @@ def stage_handles(
         shown: the stages that are drawn; floors are those of the last one.
     """
     last = last_name(report)
-    names = {**STAGE_TITLES, **({} if last == "end" else {"end": text(last, 24)})}
+    names = {**STAGE_TITLES, "end": STAGE_TITLES["end"] if last == "end" else text(last, 24)}
     drawn = {curve: by_stage(*curve, shown) for curve in (*curves, *hatches)}
     found = {stage for spectra in drawn.values() for stage in spectra}
     handles: list[Line2D | Patch] = [
