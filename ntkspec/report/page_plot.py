@@ -48,15 +48,15 @@ def plot_data(report: Report) -> dict[str, Any]:
     Kernels that are exactly zero have no curve. Names are escaped, since plotly reads some HTML in them.
     Curves name their kernel by its position in `kernels`.
     """
-    stepwise, kernels = by_step(report), kernel_names(report.runs, 40)
+    stepwise, kernels, aligned = by_step(report), kernel_names(report.runs, 40), _aligned(report)
     runs = [(styled, moments(styled.run, stepwise=stepwise)) for styled in styled_runs(report)]
     drawn = sum(len(moment.snapshot.spectra) for _, of_run in runs for moment in of_run)
     points = points_each(drawn, most=300, fewest=60, together=40_000)
-    curves = sum(map(len, _aligned(report).values()))
+    alignments = [alignment for of_kernel in aligned.values() for alignment in of_kernel]
     alone, order = len(runs) == 1, kernels_of(report)
     return {
-        "views": views(report),
-        "whole": [*_ALIGNED] if {*_aligned(report)} <= {"total"} else [],  # views of the total kernel alone
+        "views": _views(report, alignments),
+        "whole": [*_ALIGNED] if {*aligned} <= {"total"} else [],  # views of the total kernel alone
         "kernels": [html.escape(kernels.get(kernel, kernel)) for kernel in order],
         "groups": _groups(report, [of_run for _, of_run in runs], alone=alone),
         "runs": [
@@ -72,9 +72,11 @@ def plot_data(report: Report) -> dict[str, Any]:
                     if not spectrum.zero
                 ],
                 "alignments": [
-                    alignment_curve(aligned, _look(styled, moment, order.index(kernel), alone=alone), curves)
+                    alignment_curve(
+                        found, _look(styled, moment, order.index(kernel), alone=alone), len(alignments)
+                    )
                     for moment in of_run
-                    for kernel, aligned in moment.snapshot.alignments.items()
+                    for kernel, found in moment.snapshot.alignments.items()
                 ],
             }
             for styled, of_run in runs
@@ -83,9 +85,8 @@ def plot_data(report: Report) -> dict[str, Any]:
     }
 
 
-def views(report: Report) -> list[str]:
+def _views(report: Report, alignments: Sequence[Alignment]) -> list[str]:
     """Return the names of the views of the figure for which the report has numbers."""
-    alignments = [alignment for of_kernel in _aligned(report).values() for alignment in of_kernel]
     snapshots = [snapshot for run in report.runs for snapshot in run.snapshots]
     spectra = [spectrum for snapshot in snapshots for spectrum in snapshot.spectra.values()]
     has = {
