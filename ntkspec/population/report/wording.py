@@ -28,6 +28,11 @@ class Cell:
     value: str
     beside: str = ""
 
+    @property
+    def dim(self) -> bool:
+        """Return whether the cell has no number."""
+        return self.value == "-" or self.value.startswith((words.UNRESOLVED, words.NOT_COMPUTED, "<= "))
+
 
 def count(number: int, noun: str) -> str:
     """Return a number with its noun, in the plural if the number is not 1.
