@@ -77,8 +77,7 @@ def spectra(
     with sized(axes):
         for run in runs:
             if stepwise:
-                shade = run.colour if shaded else ""
-                draw_steps(axes, run, kernel, hatch=True, shade=shade, floor=floors)
+                draw_steps(axes, run, kernel, hatch=True, shaded=shaded, floor=floors)
             else:
                 draw_run(axes, run, kernel, hatch=not several, signed=several, floor=floors)
     finish(axes)

@@ -132,7 +132,6 @@ def draw_run(
     kernel: str = "total",
     *,
     hatch: bool = False,
-    colour: str = "",
     shown: Sequence[Stage] = STAGES,
     signed: bool = False,
     floor: bool = True,
@@ -148,9 +147,9 @@ def draw_run(
     spectra = by_stage(run, kernel, shown)
     for i, (stage, spectrum) in enumerate(spectra.items(), start=1):
         front, sign = 2.0 + STAGES.index(stage) * 0.1, sign_of(run, several=signed and i == len(spectra))
-        draw_spectrum(axes, spectrum, colour or run.colour, stage, front, sign=sign)
+        draw_spectrum(axes, spectrum, run.colour, stage, front, sign=sign)
     if spectra and floor:
-        draw_floor(axes, [*spectra.values()][-1], colour or run.colour, hatch=hatch)
+        draw_floor(axes, [*spectra.values()][-1], run.colour, hatch=hatch)
 
 
 def by_stage(run: StyledRun, kernel: str, shown: Sequence[Stage]) -> dict[Stage, Spectrum]:

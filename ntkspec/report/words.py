@@ -79,26 +79,25 @@ def distance(snapshot: SnapshotReport, kernel: str, *, why: bool = False) -> str
     return f"{from_first.value:.3f}" if from_first.value >= 0.001 else sci(from_first.value)
 
 
-def alignment(shares: Alignment, of: str = "the targets", share: float = 0.9) -> str:
-    """Return how many modes contain a share: "3 of its 1,024 modes hold 90% of the targets".
+def alignment(shares: Alignment, of: str) -> str:
+    """Return how many modes contain most of it: "3 of its 1,024 modes hold 90% of the picture".
 
     Args:
         shares: of the targets in the modes of the kernel that "its" refers to.
         of: what the targets are, such as "the picture".
-        share: from 0 to 1.
     """
-    count, part = shares.modes(share), f"{100 * share:g}% of {of}"
+    count = shares.modes()
     if count is not None:
-        return f"{count:,} of its {shares.size:,} modes hold{'s' * (count == 1)} {part}"
+        return f"{count:,} of its {shares.size:,} modes hold{'s' * (count == 1)} 90% of {of}"
     why = "not resolved" if shares.spectrum.complete else "not computed"
-    too_few = f"{shares.more_than(share):,} of its {shares.size:,} modes"
-    return f"more than {too_few} hold {part}; the rest is {why}"
+    too_few = f"{shares.more_than():,} of its {shares.size:,} modes"
+    return f"more than {too_few} hold 90% of {of}; the rest is {why}"
 
 
-def modes(shares: Alignment, share: float = 0.9) -> str:
-    """Return how many modes contain a share, for a column: "3", or "> 832" if all 832 resolved do not."""
-    count = shares.modes(share)
-    return f"> {shares.more_than(share):,}" if count is None else f"{count:,}"
+def modes(shares: Alignment) -> str:
+    """Return how many modes contain 90%, for a column: "3", or "> 832" if all 832 resolved do not."""
+    count = shares.modes()
+    return f"> {shares.more_than():,}" if count is None else f"{count:,}"
 
 
 def decades(comparison: Comparison) -> str:

@@ -144,12 +144,12 @@ def test_the_table_has_it(run_file: Path) -> None:
 
 def test_words() -> None:
     assert words.alignment(FEW, "the picture") == "2 of its 3 modes hold 90% of the picture"
-    assert words.alignment(FEW, share=0.5) == "1 of its 3 modes holds 50% of the targets"
-    assert words.alignment(MANY) == (
+    assert words.alignment(shares([0.9, 0.1]), "it") == "1 of its 2 modes holds 90% of it"
+    assert words.alignment(MANY, "the targets") == (
         "more than 2 of its 1,024 modes hold 90% of the targets; the rest is not resolved"
     )
     top = replace(MANY, spectrum=replace(MANY.spectrum.largest(2), size=1024))
-    assert words.alignment(top).endswith("; the rest is not computed")
+    assert words.alignment(top, "it").endswith("; the rest is not computed")
     assert [words.modes(found) for found in (FEW, MANY)] == ["2", "> 2"]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -91,7 +92,6 @@ def draw_ablation(
         draw_run(axes, baseline, hatch=True, shown=LATE, floor=floor)
     signed = len(grids) > 1
     for run in grids:
+        without = replace(run, colour=NO_GRID_COLOUR)
         draw_run(axes, run, shown=LATE, signed=signed, floor=floor)
-        draw_run(
-            axes, run, "no_grid", colour=NO_GRID_COLOUR, hatch=True, shown=LATE, signed=signed, floor=floor
-        )
+        draw_run(axes, without, "no_grid", hatch=True, shown=LATE, signed=signed, floor=floor)

@@ -156,24 +156,24 @@ def draw_steps(
     kernel: str = "total",
     *,
     hatch: bool = False,
-    shade: str = "",
+    shaded: bool = False,
     floor: bool = True,
 ) -> None:
     """Draw spectra of a run's kernel at all snapshots, coloured by step, and the floor of the last.
 
     Args:
         hatch: whether to hatch the region of the unresolved eigenvalues.
-        shade: draw in shades of this colour, instead of in those of the steps.
+        shaded: whether to draw in shades of the run's colour, instead of in colours of the steps.
         floor: whether to draw the floor, and with it the hatch.
     """
     last: Spectrum | None = None
     for moment in moments(run.run, stepwise=True):
         if kernel in moment.snapshot.spectra:
             last = moment.snapshot.spectra[kernel]
-            colour = moment.shade(shade) if shade else moment.colour
+            colour = moment.shade(run.colour) if shaded else moment.colour
             draw_spectrum(axes, last, colour, None, 2.0 + moment.place / (moment.of + 1))
     if last is not None and floor:
-        draw_floor(axes, last, shade or step_colour(1, 1), hatch=hatch)
+        draw_floor(axes, last, run.colour if shaded else step_colour(1, 1), hatch=hatch)
 
 
 def _step_bar(figure: Figure, axes: Sequence[Axes], runs: Sequence[StyledRun]) -> None:
