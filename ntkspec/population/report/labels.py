@@ -58,10 +58,9 @@ def last_cohorts(cohorts: Sequence[Cohort], labels: Iterable[ShownLabel]) -> dic
 def left_out(cohorts: Sequence[Cohort], labels: Sequence[ShownLabel]) -> str:
     """Return sentences for captions: which labels and cohorts are not drawn; "" if all are."""
     few = f" Drawn: the {MOST_LABELS} of {len(labels)} labels that have the most runs."
-    sizes = len({cohort.kernels for cohort in cohorts}) > 1
-    return (few if len(labels) > MOST_LABELS else "") + (
-        " Of a label with kernels of several sizes, those of most runs." if sizes else ""
-    )
+    sizes = " Of a label with kernels of several sizes, those of most runs."
+    several = len({cohort.kernels for cohort in cohorts}) > 1
+    return (few if len(labels) > MOST_LABELS else "") + (sizes if several else "")
 
 
 def when(population: KeptPopulation) -> str:
