@@ -73,6 +73,7 @@ def printed(report: Report, width: int) -> str:
     return file.getvalue()
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_every_output_has_all_snapshots(report: Report, tmp_path: Path) -> None:
     report.write(tmp_path / "report")
     ids, names = [f"s{i}" for i in range(21)], [f"at {i}" for i in range(21)]
