@@ -221,9 +221,6 @@ def _arrays(
                 place = f"{place}/{name}" if len(factor.arrays) > 1 else place
                 array = np.asarray(values)
                 without_outputs = schema.LEFT in (side, name) and array.ndim > 2
-                if without_outputs and array.shape[1] != 1:
-                    expected = "one vector for all outputs, in an axis of length 1"
-                    raise UsageError(place, expected=expected, got=f"shape {array.shape}")
                 yield place, array[:, 0] if without_outputs else array
 
 
