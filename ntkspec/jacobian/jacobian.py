@@ -243,6 +243,22 @@ class Jacobian(NotAnArray):
             )
 
 
+def require_jacobian(value: object, where: str) -> None:
+    """Raise `UsageError` unless a value is a Jacobian.
+
+    Args:
+        value: what a caller gave.
+        where: what it is for, for the message.
+    """
+    if not isinstance(value, Jacobian):
+        raise UsageError(
+            where,
+            expected="a Jacobian, such as run['end'].jacobian",
+            got=shown(value),
+            remedy="ntkspec.open_run opens a run file; ntkspec.export.jacobian makes one of a model",
+        )
+
+
 def _as_blocks(given: object) -> tuple[Block, ...]:
     """Return blocks as a tuple; raise `UsageError` where other things came."""
     blocks = tuple(given) if isinstance(given, Iterable) else (None,)

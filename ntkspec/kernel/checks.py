@@ -4,20 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ntkspec.errors import UsageError, shown
-from ntkspec.jacobian import Jacobian
+from ntkspec.errors import UsageError
+from ntkspec.jacobian import Jacobian, require_jacobian
 
 
 def check_jacobians(jacobians: Iterable[object]) -> None:
     """Raise `UsageError` unless all of these are Jacobians."""
     for jacobian in jacobians:
-        if not isinstance(jacobian, Jacobian):
-            raise UsageError(
-                "kernel",
-                expected="a Jacobian, such as run['end'].jacobian",
-                got=shown(jacobian),
-                remedy="ntkspec.open_run opens a run file; ntkspec.export.jacobian makes one of a model",
-            )
+        require_jacobian(jacobian, "kernel")
 
 
 def check_same_parameters(rows: Jacobian, columns: Jacobian, where: str) -> None:

@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from ntkspec.counts import whole_number
 from ntkspec.errors import RunFileError, UsageError
-from ntkspec.jacobian import Block, Factor, Jacobian
+from ntkspec.jacobian import Block, Factor, Jacobian, require_jacobian
 from ntkspec.real_arrays import as_floats, as_positions
 from ntkspec.store import digest, schema
 from ntkspec.store.checks import AnyArray, Floats
@@ -71,8 +71,10 @@ class SnapshotWriter:
                 refuse names, shapes, types or numbers.
             OutputError: the file cannot be written.
         """
+        start = whole_number(start, "start", 0)
         if start != self._filled:
             raise UsageError("snapshot", expected=f"sample {self._filled} next", got=f"{start}")
+        require_jacobian(jacobian, "snapshot")
         outputs = as_rows(outputs, "outputs")
         if self._c not in (None, outputs.shape[1]):
             raise UsageError(

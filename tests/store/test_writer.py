@@ -458,6 +458,38 @@ def test_a_snapshot_that_is_merged_is_complete_at_every_moment(tmp_path, monkeyp
         assert (run["b"].id, dict(run["b"].metrics)) == ("a", {"a": 1, "b": 1})
 
 
+@pytest.mark.parametrize("id", ["x", "begun", 3, None])
+def test_a_snapshot_that_is_not_there_is_said(id, tmp_path):
+    """A `KeyError` of h5py came."""
+    with RunWriter(tmp_path / "run.h5", inputs=INPUTS) as run:
+        with run.snapshot("end", step=0, label="") as snapshot:
+            snapshot.write(0, INPUTS, cases.mixed(12))
+        with contextlib.suppress(ZeroDivisionError), run.snapshot("begun", step=1, label=""):
+            for call in (run.merge, run.read, lambda id: run.relabel(id, "best", {})):
+                with pytest.raises(
+                    UsageError, match=r"snapshot: expected the id of a complete one \(end\), got "
+                ):
+                    call(id)
+            raise ZeroDivisionError
+
+
+def test_a_file_that_was_finished_is_said_to_be(tmp_path):
+    with RunWriter(tmp_path / "run.h5", inputs=INPUTS) as run:
+        with run.snapshot("end", step=0, label="") as snapshot:
+            snapshot.write(0, INPUTS, cases.mixed(12))
+    calls = (
+        lambda: run.snapshot("late", step=1, label="").__enter__(),
+        lambda: run.merge("end"),
+        lambda: run.picture("truth", np.zeros((4, 4), np.uint8)),
+        lambda: run.complete_snapshots,
+    )
+    for call in calls:
+        with pytest.raises(
+            UsageError, match=r"run\.h5: expected a run file that is being written, got one that"
+        ):
+            call()
+
+
 def test_a_block_that_names_no_parameters_can_be_read(tmp_path):
     """The file was finished, and refused by every reader."""
     blocks = tuple(replace(block, parameters=()) for block in cases.mixed(5))
