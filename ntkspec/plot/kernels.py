@@ -12,7 +12,7 @@ from matplotlib.patches import Patch
 
 from ntkspec.errors import UsageError
 from ntkspec.plot.onto import add_legend, axes_of, entry, free_colours, joined, said, sized
-from ntkspec.plot.what import What, as_report, at_end, no_kernel
+from ntkspec.plot.what import What, as_report, at_end, check_kernel, no_kernel
 from ntkspec.report.curves import draw_run, finish, in_data
 from ntkspec.report.figures.ablation import draw_ablation, networks
 from ntkspec.report.figures.spectra import draw_steps, with_kernel
@@ -61,6 +61,7 @@ def spectra(
         (['all', 'no grid'], 'log')
     """
     where = "ntkspec.plot.spectra"
+    check_kernel(kernel, where)
     report = as_report(what, where)
     several = len(report.runs) > 1
     report = at_end(report) if several else report

@@ -10,7 +10,7 @@ from matplotlib.ticker import StrMethodFormatter
 
 from ntkspec.errors import UsageError, not_one_of
 from ntkspec.plot.onto import add_legend, axes_of, entry, free_colours, sized, wrap_ylabel
-from ntkspec.plot.what import as_report, no_kernel
+from ntkspec.plot.what import as_report, check_kernel, no_kernel
 from ntkspec.report.curves import placed, sign_of
 from ntkspec.report.figures.training import course_handles, draw_course, finish_course, title_of
 from ntkspec.report.records import Report, RunReport
@@ -65,6 +65,7 @@ def over_steps(
         ('effective rank', [0.0, 100.0])
     """
     where = "ntkspec.plot.over_steps"
+    check_kernel(kernel, where)
     report = as_report(what, where)
     if all(len(run.snapshots) < 2 for run in report.runs):
         raise UsageError(

@@ -243,6 +243,50 @@ def test_what_is_no_path(path):
             ntkspec.analyze_runs(path)
 
 
+def test_kernels_of_a_file_have_names(tmp_path):
+    jac = cases.mixed(4)
+    for parts in (jac, [jac], None):
+        with pytest.raises(UsageError, match=r"kernels: expected a mapping .*; e\.g\. {'total': jac}"):
+            ntkspec.write_kernels(tmp_path / "kernels.h5", parts)
+
+
+def test_a_mode_may_stand_alone():
+    jac = cases.mixed(4)
+    found = ntkspec.spectrum(jac, vectors=True)
+    several = ntkspec.eigenfunctions(found, jac, modes=[2])
+    for mode in (2, 2.0, np.int64(2), np.array(2), (2,), np.array([2])):
+        alone = ntkspec.eigenfunctions(found, jac, modes=mode)
+        assert alone.modes == (2,)
+        assert np.array_equal(alone.values, several.values)
+    for modes in (None, 0, 1.5, True, "2", [None]):
+        with pytest.raises(UsageError, match="mode: expected a whole number from 1"):
+            ntkspec.eigenfunctions(found, jac, modes=modes)
+
+
+@pytest.mark.parametrize("k", [0, -1, 0.5, "3", None])
+def test_the_largest_of_a_spectrum_are_a_whole_number(k):
+    with pytest.raises(UsageError, match="k: expected a whole number from 1"):
+        ntkspec.spectrum(cases.mixed(4)).largest(k)
+
+
+def test_arguments_of_an_analysis(tmp_path):
+    path = tmp_path / "run.h5"
+    ntkspec.write_run(path, NUMBERS[:, 0], NUMBERS[:, 0, 0], {"w": NUMBERS[:, 0]})
+    for options, words in (
+        ({"backend": None}, "backend: expected one of auto, cpu, gpu, got None"),
+        ({"baseline": 0}, "baseline: expected one of run, got 0"),
+        ({"baseline": ["run"]}, "baseline: expected one of run, got"),
+        ({"everywhere": None}, "path: expected the path of a file, got None"),
+        ({"kernels": 3}, "path: expected the path of a folder, got 3"),
+    ):
+        with pytest.raises(UsageError, match=words):
+            ntkspec.analyze_runs(path, **options)
+    with pytest.raises(ntkspec.NtkspecError, match=r"all\.h5: expected a run file, got no such file"):
+        ntkspec.analyze_runs(path, everywhere=tmp_path / "all.h5")
+    with pytest.raises(UsageError, match="path: expected the path of a folder, got None"):
+        ntkspec.analyze_runs(path).write(None)
+
+
 def test_names_of_kernels_in_a_file_are_strings(tmp_path):
     for name in (3, None, ""):
         with pytest.raises(UsageError, match="names of kernels"):
