@@ -21,11 +21,12 @@ from ntkspec.population.report.records import (
     KeptSpectrum,
     State,
 )
-from ntkspec.qualities import values_of
+from ntkspec.qualities import PSNR_HELD_OUT, PSNR_LEARNT, values_of
 from ntkspec.report.decades import Known
 from ntkspec.report.style import Stage
 
 Counts = NDArray[np.int64]
+OF_SOME_PIXELS = (PSNR_LEARNT.name, PSNR_HELD_OUT.name)  # metrics
 QUANTILES = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 
@@ -89,16 +90,18 @@ class Cohort:
     spectra: Mapping[str, SpectrumStatistics]
     metrics: Mapping[str, MetricStatistics]
     infinite: Mapping[str, int]  # metrics that are infinite in some runs: in how many
+    held_out: frozenset[tuple[str, ...]]  # the sets of pixels that its runs held out, as far as is known
+    not_averaged: tuple[str, ...]  # metrics that are of other pixels in some of its runs than in others
 
 
 def cohorts_of(population: KeptPopulation) -> tuple[Cohort, ...]:
     """Return all cohorts, sorted by label, then by step and by number of runs, both in descending order."""
-    members: dict[tuple[str, str, Kernels], list[KeptSnapshot]] = {}
+    members: dict[tuple[str, str, Kernels], list[tuple[KeptRun, KeptSnapshot]]] = {}
     for run in population.runs:
         for snapshot in run.snapshots:
             key = (run.label, snapshot.name, _kernels(run, snapshot))
-            members.setdefault(key, []).append(snapshot)
-    cohorts = [_cohort(*key, snapshots) for key, snapshots in members.items()]
+            members.setdefault(key, []).append((run, snapshot))
+    cohorts = [_cohort(*key, of_cohort) for key, of_cohort in members.items()]
     place = {label: i for i, label in enumerate(population.examples)}
     return tuple(
         sorted(cohorts, key=lambda cohort: (place[cohort.label], -cohort.step, -cohort.runs, cohort.kernels))
@@ -121,7 +124,15 @@ def _kernels(run: KeptRun, snapshot: KeptSnapshot) -> Kernels:
     return Kernels(snapshot.spectra["total"].size, run.outputs, run.mode)
 
 
-def _cohort(label: str, name: str, kernels: Kernels, snapshots: Sequence[KeptSnapshot]) -> Cohort:
+def _cohort(
+    label: str, name: str, kernels: Kernels, members: Sequence[tuple[KeptRun, KeptSnapshot]]
+) -> Cohort:
+    snapshots = [snapshot for _, snapshot in members]
+    held_out = frozenset(
+        run.held_out
+        for run, snapshot in members
+        if run.held_out is not None and PSNR_HELD_OUT.name in values_of(snapshot.metrics)
+    )
     spectra: dict[str, list[KeptSpectrum]] = {}
     metrics: dict[str, list[float]] = {}
     for snapshot in snapshots:
@@ -129,7 +140,9 @@ def _cohort(label: str, name: str, kernels: Kernels, snapshots: Sequence[KeptSna
             spectra.setdefault(kernel, []).append(spectrum)
         for metric, value in values_of(snapshot.metrics).items():
             metrics.setdefault(metric, []).append(value)
-    finite = {metric: [value for value in values if value < math.inf] for metric, values in metrics.items()}
+    not_averaged = [metric for metric in OF_SOME_PIXELS if metric in metrics and len(held_out) > 1]
+    averaged = {metric: values for metric, values in metrics.items() if metric not in not_averaged}
+    finite = {metric: [value for value in values if value < math.inf] for metric, values in averaged.items()}
     with np.errstate(over="ignore", invalid="ignore"):  # numbers of foreign files may be as large as any
         return Cohort(
             label=label,
@@ -141,8 +154,10 @@ def _cohort(label: str, name: str, kernels: Kernels, snapshots: Sequence[KeptSna
             spectra={kernel: _of_spectra(group) for kernel, group in spectra.items()},
             metrics={metric: _of_metric(known) for metric, known in finite.items() if known},
             infinite={
-                metric: count for metric, values in metrics.items() if (count := values.count(math.inf))
+                metric: count for metric, values in averaged.items() if (count := values.count(math.inf))
             },
+            held_out=held_out,
+            not_averaged=tuple(not_averaged),
         )
 
 

@@ -34,6 +34,8 @@ def captions(cohorts: Sequence[Cohort], labels: Sequence[ShownLabel]) -> dict[st
     more = f" {MOST_METRICS} of {metrics} metrics; runs.csv has all." if metrics > MOST_METRICS else ""
     if any(cohort.infinite for cohort in cohorts):
         more += " A run in which a metric is infinite is left out of that metric's panel."
+    if any(cohort.not_averaged for cohort in cohorts):
+        more += " A label whose runs held out different pixels is left out of the panels of these PSNRs."
     return {
         "spectra": Caption(
             title="Spectra",
