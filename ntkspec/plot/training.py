@@ -80,7 +80,7 @@ def over_steps(
             draw_course(axes, StepAxis(None), run, courses[run.index], sign_of(run, several=several))
     finish_course(axes, quantity)
     _set_steps(axes)
-    axes.set_ylabel(title_of(quantity))
+    axes.set_ylabel(title_of(report, quantity))
     wrap_ylabel(axes)
     points = [point for points in courses.values() for point in points]
     of_kernel = kernel if quantity in QUANTITIES else "total"

@@ -8,7 +8,6 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ntkspec.qualities import quality_of
 from ntkspec.report import words
 from ntkspec.report.moments import Moment, by_step, few, moments
 from ntkspec.report.names import kernel_names
@@ -28,6 +27,7 @@ from ntkspec.report.through_training import (
     kernels_of,
     log_beyond,
     metric_course,
+    metric_title,
     steps_of,
 )
 from ntkspec.report.to_json import plain
@@ -204,7 +204,7 @@ def _training(report: Report) -> dict[str, object]:
     """
     axis, order, metrics = StepAxis.of(steps_of(report)), kernels_of(report), drawn_metrics(report)
     return {
-        "panels": [_panel(quantity) for quantity in (*QUANTITIES, *metrics)],
+        "panels": [_panel(report, quantity) for quantity in (*QUANTITIES, *metrics)],
         "ticks": axis.ticks(steps_of(report)),
         "metrics": [[_metric(styled, name, axis) for name in metrics] for styled in styled_runs(report)],
         "runs": [
@@ -218,9 +218,9 @@ def _training(report: Report) -> dict[str, object]:
     }
 
 
-def _panel(quantity: str) -> dict[str, object]:
+def _panel(report: Report, quantity: str) -> dict[str, object]:
     beyond = log_beyond(quantity)
-    title = TITLES.get(quantity) or html.escape(words.clean(quality_of(quantity).axis_title, 40))
+    title = TITLES.get(quantity) or html.escape(metric_title(report, quantity))
     return {
         "title": title + _SYMBOLS.get(quantity, ""),
         "log_beyond": beyond if math.isfinite(beyond) else None,

@@ -21,12 +21,11 @@ from ntkspec.population.report.records import (
     KeptSpectrum,
     State,
 )
-from ntkspec.qualities import PSNR_HELD_OUT, PSNR_LEARNT, values_of
+from ntkspec.qualities import OF_SOME_PIXELS, PSNR_HELD_OUT, values_of
 from ntkspec.report.decades import Known
 from ntkspec.report.style import Stage
 
 Counts = NDArray[np.int64]
-OF_SOME_PIXELS = (PSNR_LEARNT.name, PSNR_HELD_OUT.name)  # metrics
 QUANTILES = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 
