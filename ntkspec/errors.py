@@ -126,8 +126,12 @@ def shown(value: object) -> str:
     return text if len(text) <= 80 and "\n" not in text else f"{text.splitlines()[0][:77]}..."
 
 
-def named_path(path: str | os.PathLike[str]) -> Path:
+def named_path(path: str | os.PathLike[str], of: str = "a file") -> Path:
     """Return a path that a caller gave; raise `UsageError` for what is none, an empty one, and one with NUL.
+
+    Args:
+        path: what came.
+        of: what it should be the path of, for the message.
 
     Example:
         >>> named_path("runs/a.h5").name
@@ -135,7 +139,7 @@ def named_path(path: str | os.PathLike[str]) -> Path:
     """
     text = os.fspath(path) if isinstance(path, str | os.PathLike) else b""
     if not isinstance(text, str) or not text or "\0" in text:
-        raise UsageError("path", expected="the path of a file", got=shown(path))
+        raise UsageError("path", expected=f"the path of {of}", got=shown(path))
     return Path(text)
 
 

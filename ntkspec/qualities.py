@@ -123,6 +123,8 @@ QUALITIES: dict[str, Quality] = {
     quality.name: quality for quality in (PSNR, PSNR_LEARNT, PSNR_HELD_OUT, MS_SSIM, IOU, CHAMFER)
 }
 
+OF_SOME_PIXELS = (PSNR_LEARNT.name, PSNR_HELD_OUT.name)  # metrics, which do not compare with those of others
+
 
 def quality_of(name: str) -> Quality:
     """Return the description of a metric; for an unknown metric, one that has only its name.

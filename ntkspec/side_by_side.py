@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 from ntkspec import sandbox
 from ntkspec._version import PRODUCER
@@ -45,7 +46,7 @@ def analyze_runs(
     samples: int | None = None,
     seed: int = 0,
     alignment: When = "auto",
-    everywhere: Sequence[str | os.PathLike[str]] = (),
+    everywhere: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] = (),
     kernels: str | os.PathLike[str] | None = None,
     trial: bool = False,
     progress: Progress | None = None,
@@ -65,8 +66,9 @@ def analyze_runs(
         drop: further ablations, each a role or the name of a block to leave out, or several of them.
         baseline: label of the run to compare with; default: that of `beside`, or the only one called
             "baseline", if any.
-        everywhere: further run files of the same networks at every pixel, as `ntkspec.train --everywhere`
-            writes them, with which eigenfunctions are drawn; each belongs to the run of its label.
+        everywhere: a further run file, or several, of the same networks at every pixel, as
+            `ntkspec.train --everywhere` writes them, with which eigenfunctions are drawn; each belongs to the
+            run of its label.
         kernels: folder to write every kernel to, in <run>-<snapshot id>.h5; see `ntkspec.write_kernels`.
         trial: read the files in another process first, as the command does; see `ntkspec.open_run`.
         progress: called with a line for every step of the work.
@@ -85,13 +87,14 @@ def analyze_runs(
         >>> [run.label for run in more]
         ['MPE', 'FFE']
     """
+    engine = select(backend)
     settings = RunSettings(
         snapshot=snapshot,
         method=method,
         k=None if k is None else whole_number(k, "⟦-k⟧", 1),
         outputs=outputs,
         drop=_ablations(drop),
-        backend=backend if isinstance(backend, str) else backend.name,
+        backend=backend if isinstance(backend, str) else engine.name,
         precision=precision,
         memory=memory,
         check=check,
@@ -99,9 +102,8 @@ def analyze_runs(
         seed=seed,
         alignment=alignment,
     )
-    work = RunWork(settings, select(backend), progress or (lambda _: None), detail)
-    given = [paths] if isinstance(paths, str | bytes) or not isinstance(paths, Iterable) else paths
-    files = [named_path(path) for path in given]
+    work = RunWork(settings, engine, progress or (lambda _: None), detail)
+    files, further = _files(paths), _files(everywhere)
     if not files:
         raise UsageError("analyze", expected="one or more run files", got="none", remedy="name a run file")
     seen: set[Path] = set()
@@ -113,8 +115,14 @@ def analyze_runs(
     wanted: str | RunReport | None = baseline
     if baseline is None and beside is not None and beside.baseline is not None:
         wanted = earlier[beside.runs.index(beside[beside.baseline])]
-    reports, reference = _reports(work, files, everywhere, earlier, wanted, kernels, trial)
+    reports, reference = _reports(work, files, further, earlier, wanted, kernels, trial)
     return assemble(reports, reference, work.engine.name)
+
+
+def _files(given: Any) -> list[Path]:
+    """Return the paths of one file or of several; raise `UsageError` for what is none."""
+    alone = isinstance(given, str | bytes) or not isinstance(given, Iterable)
+    return [named_path(path) for path in ([given] if alone else given)]
 
 
 def _ablations(drop: str | Sequence[str | Sequence[str]]) -> tuple[tuple[str, ...], ...]:
@@ -168,7 +176,7 @@ def _earlier_runs(report: Report, outputs: Outputs, backend: str) -> tuple[RunRe
 def _reports(
     work: RunWork,
     paths: Sequence[Path],
-    everywhere: Sequence[str | os.PathLike[str]],
+    everywhere: Sequence[Path],
     earlier: Sequence[RunReport],
     baseline: str | RunReport | None,
     kernels: str | os.PathLike[str] | None,
@@ -204,7 +212,9 @@ def _reports(
         ids = [[snap.id for snap in of_run] for of_run in snapshots]
         places: Sequence[Mapping[str, Path | None]] = [dict.fromkeys(of_run) for of_run in ids]
         if kernels is not None:
-            places = stack.enter_context(kernel_files([run.path for run in runs], ids, Path(kernels)))
+            places = stack.enter_context(
+                kernel_files([run.path for run in runs], ids, named_path(kernels, "a folder"))
+            )
         pixels = match_everywhere(further, runs, ids, settings.outputs)
         for run in (*runs, *further):
             run.check_values()

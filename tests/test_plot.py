@@ -285,6 +285,11 @@ ZERO = SnapshotReport("s", 0, "s", {}, {"total": TOTAL, "no_grid": samples.spect
         (plot.spectra, [{}], "got an empty dict"),
         (plot.spectra, [NONE_YET], "got an empty RunReport"),
         (plot.spectra, [END, "nogrid"], "one of total, no_grid, grid, got 'nogrid'; did you mean no_grid"),
+        (
+            plot.spectra,
+            [END, ["total"]],
+            r"kernel: expected the name of a kernel, .* got \['total'\]; call it",
+        ),
         (plot.spectra, [ZERO, "no_grid"], "expected a kernel no_grid above zero, got one that is exactly"),
         (plot.spectra, [END, "total", [1, 2]], r"spectra, ax: expected matplotlib axes, got \[1, 2\]; of"),
         (plot.ablation, [RUNS["Baseline"]], "expected a network with a grid, got none"),

@@ -3,7 +3,7 @@
 from ntkspec.jacobian.block import Block, Pair, Parameter
 from ntkspec.jacobian.dense import DenseFactor
 from ntkspec.jacobian.factor import Factor, Matrix, Precision
-from ntkspec.jacobian.jacobian import Jacobian
+from ntkspec.jacobian.jacobian import Jacobian, require_jacobian
 from ntkspec.jacobian.ones import Ones
 from ntkspec.jacobian.outputs import Outputs, check_outputs, rows_per_sample
 from ntkspec.jacobian.pairs import PairsFactor
@@ -23,5 +23,6 @@ __all__ = [
     "Precision",
     "SparseFactor",
     "check_outputs",
+    "require_jacobian",
     "rows_per_sample",
 ]

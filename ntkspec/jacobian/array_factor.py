@@ -5,12 +5,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ntkspec.display import NotAnArray
+from ntkspec.errors import UsageError
 from ntkspec.memory import format_bytes
 from ntkspec.real_arrays import FLOATS, INTEGERS, as_indices, as_real, is_stored_as
 
@@ -19,18 +20,43 @@ class ArrayFactor(NotAnArray, ABC):
     """Base class of factors that store arrays; one of these, `values`, has shape (n, c, entries)."""
 
     _ARRAYS = "factor.to_dense(), (n, c, width)"
+    _AXES: ClassVar[Mapping[str, tuple[str, ...]]]  # of each array; "1" is of length 1, others have a name
     values: Any
 
     def __post_init__(self) -> None:
         """Convert arrays of other types as `ntkspec.write_run` does; datasets of a file are of these types.
 
+        Arrays in memory that lack the axis of outputs are those of one output.
+
         Raises:
-            UsageError: an array is not of real numbers, or indices are no integers, or entries are masked.
+            UsageError: an array is not of real numbers, or indices are no integers, or entries are masked;
+                or an array lacks an axis, or has one too many, or axes of one name differ in length.
         """
         for name, array in self.arrays.items():
             types, convert = (INTEGERS, as_indices) if name == "indices" else (FLOATS, as_real)
             if not is_stored_as(array, types):
-                object.__setattr__(self, name, convert(array, f"{name} of a {type(self).__name__}"))
+                array = convert(array, self._called(name))
+            object.__setattr__(self, name, _with_outputs(array, self._AXES[name]))
+        self._check_axes()
+
+    def _check_axes(self) -> None:
+        """Raise `UsageError` unless the arrays have the axes of `_AXES`."""
+        lengths = {"1": 1}
+        for name, array in self.arrays.items():
+            axes, shape = self._AXES[name], tuple(array.shape)
+            known = dict(zip(axes, shape, strict=False)) | lengths
+            if shape != tuple(known.get(axis) for axis in axes):
+                expected = ", ".join(str(lengths.get(axis, axis)) for axis in axes)
+                raise UsageError(
+                    self._called(name),
+                    expected=f"an array ({expected})",
+                    got=f"shape {shape}",
+                    remedy=f"reshape it; help(ntkspec.{type(self).__name__}) says what the axes are",
+                )
+            lengths = known
+
+    def _called(self, name: str) -> str:
+        return f"{name} of a {type(self).__name__}"
 
     def __repr__(self) -> str:
         return (
@@ -120,6 +146,12 @@ class ArrayFactor(NotAnArray, ABC):
 
     def _with(self, **arrays: Any) -> Self:
         return replace(self, **arrays)  # type: ignore[type-var]  # each kind is a dataclass, this class is none
+
+
+def _with_outputs(array: Any, axes: tuple[str, ...]) -> Any:
+    """Return an array in memory with an axis of one output, if it is the only one that it lacks."""
+    lacks = isinstance(array, np.ndarray) and axes[1] in ("1", "c") and array.ndim == len(axes) - 1
+    return array[:, None] if lacks else array
 
 
 def largest_of_samples(values: NDArray[Any]) -> NDArray[np.float64]:

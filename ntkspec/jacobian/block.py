@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from ntkspec.counts import whole_number
 from ntkspec.display import NotAnArray
-from ntkspec.errors import UsageError
+from ntkspec.errors import UsageError, shown
+from ntkspec.jacobian.array_factor import ArrayFactor
 from ntkspec.jacobian.factor import Factor, Matrix
 from ntkspec.jacobian.ones import Ones
 from ntkspec.jacobian.outputs import Outputs, rows_per_sample
@@ -58,7 +60,8 @@ class Block(NotAnArray):
     """A block of the Jacobian, made of two factors. One of them may be None, which stands for all ones.
 
     Raises:
-        UsageError: both factors are None, or the samples or outputs of one differ from those of the block.
+        UsageError: both factors are None, one is no factor, or its samples or outputs differ from those of
+            the block.
 
     Example:
         >>> from ntkspec.jacobian import DenseFactor
@@ -94,6 +97,9 @@ class Block(NotAnArray):
 
     def __post_init__(self) -> None:
         """Put ones in the place of a factor that is left out."""
+        for name in ("samples", "outputs"):
+            count = whole_number(getattr(self, name), f"block {self.name!r}, {name}", 0)
+            object.__setattr__(self, name, count)
         left: Factor | None = self.left
         right: Factor | None = self.right
         if left is None and right is None:
@@ -104,7 +110,15 @@ class Block(NotAnArray):
                 remedy="give at least one; an absent one is all ones",
             )
         for side, outputs in (("left", 1), ("right", self.outputs)):
-            factor: Factor = getattr(self, side) or Ones(self.samples, outputs)
+            given: object = getattr(self, side)
+            factor = Ones(self.samples, outputs) if given is None else given
+            if not isinstance(factor, ArrayFactor | Ones):
+                raise UsageError(
+                    f"block {self.name!r}",
+                    expected=f"a {side} factor, such as ntkspec.DenseFactor",
+                    got=shown(factor),
+                    remedy="make a factor of an array: ntkspec.DenseFactor(array)",
+                )
             object.__setattr__(self, side, factor)
             if (factor.samples, factor.outputs) != (self.samples, outputs):
                 raise UsageError(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -86,7 +86,11 @@ class VectorFactor(ArrayFactor):
 class DenseFactor(VectorFactor):
     """A factor that stores every number of its vectors in an array `values` (n, c, width).
 
-    Arrays of other real types than float32 and float64 are converted, as `ntkspec.write_run` does.
+    Arrays of other real types than float32 and float64 are converted, as `ntkspec.write_run` does. An array
+    (n, width) is one of a single output.
+
+    Raises:
+        UsageError: it is not an array of real numbers with these axes.
 
     Example:
         >>> import numpy as np
@@ -94,6 +98,7 @@ class DenseFactor(VectorFactor):
         (5, 6)
     """
 
+    _AXES: ClassVar = {"values": ("n", "c", "width")}
     values: Numbers  # (n, c, width), float32 or float64, or a dataset of that shape
 
     @property

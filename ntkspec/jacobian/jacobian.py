@@ -13,8 +13,9 @@ from ntkspec.display import NotAnArray, html_table, listed
 from ntkspec.errors import UsageError, shown
 from ntkspec.jacobian.block import Block
 from ntkspec.jacobian.outputs import Outputs, rows_per_sample
-from ntkspec.jacobian.rates import check_rate, with_rate
+from ntkspec.jacobian.rates import check_rates, with_rate
 from ntkspec.memory import format_bytes
+from ntkspec.real_arrays import as_positions
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -23,7 +24,7 @@ class Jacobian(NotAnArray):
 
     Raises:
         UsageError: there are no blocks or samples, blocks have different samples or outputs or the same name,
-            or the number of regions is not n.
+            or regions are not n integers.
 
     Example:
         >>> from ntkspec.jacobian import DenseFactor
@@ -43,6 +44,7 @@ class Jacobian(NotAnArray):
     regions_certain: bool = False  # every sample that rounding could have moved is a region of its own
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "blocks", _as_blocks(self.blocks))
         shapes = sorted({(block.samples, block.outputs) for block in self.blocks})
         if len(shapes) != 1:
             raise UsageError(
@@ -60,13 +62,9 @@ class Jacobian(NotAnArray):
                 got=f"{', '.join(self.names)}",
                 remedy="rename the blocks that share one",
             )
-        if self.regions is not None and np.shape(self.regions) != (self.samples,):
-            raise UsageError(
-                "Jacobian",
-                expected=f"a region for each of {self.samples} samples",
-                got=f"shape {np.shape(self.regions)}",
-                remedy="give one number a sample, or none",
-            )
+        if self.regions is not None:
+            regions = as_positions(self.regions, "regions of a Jacobian", self.samples)
+            object.__setattr__(self, "regions", regions)
 
     def __repr__(self) -> str:
         blocks = listed([f"{block.name} ({block.role}) {block.width}" for block in self.blocks])
@@ -180,11 +178,11 @@ class Jacobian(NotAnArray):
                 loaded. It keeps its precision, so a rate that is not a power of 4 rounds it once more.
 
         Raises:
-            UsageError: a name is unknown, a rate is not positive and finite, or scaled numbers leave the
-                range of their precision.
+            UsageError: `rates` is no mapping, a name is unknown, a rate is not positive and finite, or scaled
+                numbers leave the range of their precision.
         """
+        rates = check_rates(rates)
         self._check(rates)
-        rates = {name: check_rate(name, rate) for name, rate in rates.items()}
         blocks = (with_rate(block, rates.get(block.name, rates.get(block.role, 1.0))) for block in self)
         return replace(self, blocks=tuple(blocks))
 
@@ -243,6 +241,35 @@ class Jacobian(NotAnArray):
                 expected=f"a role ({', '.join(self.roles)}) or a block ({', '.join(self.names)})",
                 got=", ".join(map(shown, unknown)),
             )
+
+
+def require_jacobian(value: object, where: str) -> None:
+    """Raise `UsageError` unless a value is a Jacobian.
+
+    Args:
+        value: what a caller gave.
+        where: what it is for, for the message.
+    """
+    if not isinstance(value, Jacobian):
+        raise UsageError(
+            where,
+            expected="a Jacobian, such as run['end'].jacobian",
+            got=shown(value),
+            remedy="ntkspec.open_run opens a run file; ntkspec.export.jacobian makes one of a model",
+        )
+
+
+def _as_blocks(given: object) -> tuple[Block, ...]:
+    """Return blocks as a tuple; raise `UsageError` where other things came."""
+    blocks = tuple(given) if isinstance(given, Iterable) else (None,)
+    if not all(isinstance(block, Block) for block in blocks):
+        raise UsageError(
+            "Jacobian",
+            expected="a tuple of blocks, each an ntkspec.Block",
+            got=shown(given),
+            remedy="give a single block as (block,)",
+        )
+    return blocks
 
 
 def _selected(block: Block, selection: Iterable[str]) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -24,6 +24,9 @@ class PairsFactor(VectorFactor):
     A layer that a sample uses T times, at T positions or in T steps, has such a Jacobian: t runs over its
     uses. The pairs are stored, since they take less memory than the sums, and multiplied out for computing.
 
+    Raises:
+        UsageError: left or right are not arrays of real numbers with these axes.
+
     Example:
         >>> import numpy as np
         >>> factor = PairsFactor(np.ones((5, 1, 4, 3)), np.ones((5, 2, 4, 6)))  # 4 uses
@@ -31,6 +34,7 @@ class PairsFactor(VectorFactor):
         (18, array([4., 4.]))
     """
 
+    _AXES: ClassVar = {"left": ("n", "1", "T", "a"), "right": ("n", "c", "T", "b")}
     left: Numbers  # (n, 1, T, a), float32 or float64, or a dataset of that shape
     right: Numbers  # (n, c, T, b)
 

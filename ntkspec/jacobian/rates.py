@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -10,16 +11,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ntkspec.counts import positive_number
-from ntkspec.errors import UsageError
+from ntkspec.errors import UsageError, shown
 from ntkspec.jacobian.block import Block
 from ntkspec.jacobian.factor import Factor
 
 REMEDY = "give the learning rate relative to that of the other blocks"
 
 
-def check_rate(name: str, rate: object) -> float:
-    """Return a rate as a `float`; raise `UsageError` unless it is a positive, finite number."""
-    return positive_number(rate, f"rate of {name}", REMEDY)
+def check_rates(rates: object) -> dict[str, float]:
+    """Return the rates of blocks or roles by name; raise `UsageError` unless they are positive and finite."""
+    if not isinstance(rates, Mapping):
+        expected = "a mapping of blocks or roles to learning rates"
+        raise UsageError("rates", expected=expected, got=shown(rates), remedy="e.g. {'grid': 10.0}")
+    return {name: positive_number(rate, f"rate of {name}", REMEDY) for name, rate in rates.items()}
 
 
 def with_rate(block: Block, rate: float) -> Block:

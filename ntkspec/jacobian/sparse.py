@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from ntkspec.counts import whole_number
 from ntkspec.errors import UsageError
 from ntkspec.jacobian.array_factor import ArrayFactor, largest_of_samples
 from ntkspec.jacobian.dense import count_of_mode
@@ -26,7 +27,11 @@ INDEX_BYTES = 2**22  # of indices, read at once
 class SparseFactor(ArrayFactor):
     """A factor with k entries per sample, each an index and a value; index -1 marks padding.
 
-    Entries of a sample with the same index are added up.
+    Entries of a sample with the same index are added up. Values (n, k) are those of a single output.
+
+    Raises:
+        UsageError: indices are no integers, values no real numbers, both have not these axes, or `columns` is
+            not a whole number from 1. Indices beyond `columns` are refused when they are first used.
 
     Example:
         >>> import numpy as np
@@ -34,9 +39,15 @@ class SparseFactor(ArrayFactor):
         array([[[1., 0., 5.]]])
     """
 
+    _AXES: ClassVar = {"indices": ("n", "k"), "values": ("n", "c", "k")}
     indices: Numbers  # (n, k), int32 or int64, -1 or in [0, columns), or a dataset of that shape
     values: Numbers  # (n, c, k), float32 or float64, or a dataset of that shape
     columns: int
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        columns = whole_number(self.columns, self._called("columns"), 1)
+        object.__setattr__(self, "columns", columns)
 
     @property
     def arrays(self) -> dict[str, Any]:

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from ntkspec.errors import UsageError, shown
-from ntkspec.jacobian import Jacobian
+from ntkspec.jacobian import Jacobian, require_jacobian
 
 
 def check_jacobians(jacobians: Iterable[object]) -> None:
     """Raise `UsageError` unless all of these are Jacobians."""
     for jacobian in jacobians:
-        if not isinstance(jacobian, Jacobian):
-            raise UsageError(
-                "kernel",
-                expected="a Jacobian, such as run['end'].jacobian",
-                got=shown(jacobian),
-                remedy="ntkspec.open_run opens a run file; ntkspec.export.jacobian makes one of a model",
-            )
+        require_jacobian(jacobian, "kernel")
+
+
+def check_parts(parts: object) -> None:
+    """Raise `UsageError` unless these are Jacobians by name."""
+    if not isinstance(parts, Mapping):
+        expected = "a mapping of names to Jacobians"
+        raise UsageError("kernels", expected=expected, got=shown(parts), remedy="e.g. {'total': jac}")
+    check_jacobians(parts.values())
 
 
 def check_same_parameters(rows: Jacobian, columns: Jacobian, where: str) -> None:

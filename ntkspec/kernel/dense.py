@@ -12,6 +12,7 @@ from ntkspec.jacobian import Jacobian, Outputs
 from ntkspec.kernel.assembly import Assembly, ShareDone
 from ntkspec.kernel.checks import check_jacobians
 from ntkspec.kernel.problem import Kernel, blocks_of
+from ntkspec.kernel.value_range import check_formed
 
 
 def gram(
@@ -47,7 +48,8 @@ def gram(
     Raises:
         MemoryBudgetError: the kernel, the tiles in use and the factors of two samples do not fit.
         RunFileError: the run file contains numbers that docs/run-format.md forbids.
-        UsageError: `columns` has other parameters, `out` has the wrong shape or dtype, or an entry overflows.
+        UsageError: `columns` has other parameters, `out` has the wrong shape or dtype, an entry overflows, or
+            all entries are lost to underflow.
 
     Example:
         >>> import numpy as np
@@ -121,4 +123,7 @@ def _arrays(
     progress: ShareDone | None,
 ) -> dict[str, NDArray[Any]]:
     plan = Assembly.from_kernel(kernel, parts, tile, targets_given=out is not None)
-    return {name: kernel.backend.get(array) for name, array in plan.assemble(out, progress).items()}
+    formed = {name: kernel.backend.get(array) for name, array in plan.assemble(out, progress).items()}
+    for name, array in formed.items():
+        check_formed(kernel.only(parts[name]), array, f"kernel {name}")
+    return formed

@@ -28,7 +28,7 @@ from ntkspec.kernel import tiles
 from ntkspec.kernel.assembly import Assembly, overflow
 from ntkspec.kernel.checks import check_jacobians
 from ntkspec.kernel.problem import Kernel, blocks_of
-from ntkspec.kernel.value_range import said_of_largest
+from ntkspec.kernel.value_range import check_not_too_small
 
 FIRST, OTHER = SIDES = ("first ", "other ")  # prefixes of the names of blocks and sums of both sides
 
@@ -139,16 +139,8 @@ class _Scale:
         diagonal = kernel.diagonal
         if not np.isfinite(diagonal).all():
             raise _overflow(name)
-        limits, largest = np.finfo(kernel.dtype), float(diagonal.max())
-        least = float(limits.tiny / limits.eps**2)  # what underflows is then far below all rounding
-        if largest < least and any(term.nonzero for term in kernel.terms):
-            raise UsageError(
-                f"kernel {_without_side(name)}",
-                expected=f"entries of {least:.0e} or more",
-                got=said_of_largest(largest),
-                remedy="rescale the model's outputs",
-            )
-        exponent = -math.frexp(largest)[1]
+        check_not_too_small(kernel, f"kernel {_without_side(name)}")
+        exponent = -math.frexp(float(diagonal.max()))[1]
         return _Scale(exponent, math.fsum(np.ldexp(diagonal, exponent)), kernel.backend)
 
     def scaled(self, tile: Array) -> Array:

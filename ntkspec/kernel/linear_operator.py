@@ -12,6 +12,7 @@ from ntkspec.backend import Backend, Choice, CpuBackend
 from ntkspec.jacobian import Jacobian, Outputs
 from ntkspec.kernel.problem import Kernel
 from ntkspec.kernel.term import TermOperator, apply
+from ntkspec.kernel.value_range import check_not_too_small
 from ntkspec.memory import require
 
 
@@ -28,13 +29,14 @@ def operator(
     is the block's part of J^T v. This takes about n a b multiplications per block.
 
     Args:
-        jacobian: blocks, in memory or in a run file; loaded once.
+        jacobian: blocks, in memory or in a run file; loaded when the operator is made.
         outputs: output mode; see `ntkspec.jacobian.outputs`.
         backend: "auto", "cpu" or "gpu", where products are computed; vectors are on the host.
         memory: budget in GiB for the factors; default: 80% of the free memory.
 
     Raises:
         MemoryBudgetError: the factors do not fit.
+        UsageError: the kernel is not zero, and all products would be lost to underflow.
 
     Example:
         >>> from ntkspec.jacobian import Block, DenseFactor
@@ -43,7 +45,9 @@ def operator(
         >>> (K @ np.array([1.0, 1.0])).tolist()
         [7.0, 3.0]
     """
-    return operator_of(Kernel.from_jacobian(jacobian, outputs, backend=backend, memory=memory))
+    kernel = Kernel.from_jacobian(jacobian, outputs, backend=backend, memory=memory)
+    check_not_too_small(kernel)
+    return operator_of(kernel)
 
 
 def operator_of(kernel: Kernel) -> LinearOperator:

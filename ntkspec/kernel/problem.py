@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from ntkspec.backend import Backend, Choice, CpuBackend, Precision, select
 from ntkspec.errors import UsageError, not_one_of
 from ntkspec.jacobian import Block, Jacobian, Outputs, check_outputs, rows_per_sample
-from ntkspec.kernel.checks import check_jacobians, check_same_parameters
+from ntkspec.kernel.checks import check_jacobians, check_parts, check_same_parameters
 from ntkspec.kernel.term import Term
 from ntkspec.memory import BUDGET, SHARE, budget_bytes, require
 
@@ -271,9 +271,9 @@ def blocks_of(parts: Mapping[str, Jacobian]) -> dict[str, Block]:
     """Return all blocks that occur in several sums, each once, by name.
 
     Raises:
-        UsageError: two different blocks have the same name.
+        UsageError: these are no Jacobians by name, or two different blocks have the same name.
     """
-    check_jacobians(parts.values())
+    check_parts(parts)
     blocks: dict[str, Block] = {}
     for block in itertools.chain.from_iterable(parts.values()):
         if blocks.setdefault(block.name, block) is not block:

@@ -1,8 +1,17 @@
-"""Refuse kernels whose entries are too close to overflow or underflow for errors to be stated."""
+"""Refuse kernels whose entries are too close to overflow or underflow.
+
+Near both ends errors cannot be stated (`check_range`); still smaller entries cannot be formed
+(`check_not_too_small`).
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from ntkspec.errors import UsageError
 from ntkspec.jacobian import Jacobian
@@ -32,6 +41,55 @@ def check_range(kernel: Kernel, where: str = "kernel") -> None:
         if single and 1e-200 < largest < 1e200
         else "rescale the model's outputs",
     )
+
+
+def check_not_too_small(kernel: Kernel, where: str = "kernel") -> None:
+    """Raise `UsageError` if products of a kernel that is not zero are lost to underflow.
+
+    An entry between two sets of samples is at most the product of the lengths of two rows of J.
+
+    Args:
+        kernel: any, also one between two sets of samples.
+        where: what the message calls it.
+    """
+    own = [kernel] if kernel.columns is None else [_of_one_set(kernel, side) for side in kernel.sides]
+    sizes = [float(side.diagonal.max()) for side in own]
+    largest, least = sizes[0], _least_entry(kernel)
+    if len(sizes) > 1:
+        largest = math.prod(math.sqrt(max(size, math.ulp(0.0))) for size in sizes)
+    if not largest < least or not all(any(term.nonzero for term in side.terms) for side in own):
+        return
+    raise UsageError(
+        where,
+        expected=f"entries of {least:.0e} or more in {kernel.precision}",
+        got=said_of_largest(largest),
+        remedy="use ⟦--precision=float64⟧"
+        if largest > _least_entry(kernel.in_float64)
+        else "rescale the model's outputs",
+    )
+
+
+def check_formed(kernel: Kernel, formed: NDArray[Any], where: str) -> None:
+    """Raise `UsageError` if a kernel that was formed is zero, or nearly so, because of underflow.
+
+    Args:
+        kernel: the description of it.
+        formed: its entries.
+        where: what the message calls it.
+    """
+    largest = formed.diagonal().max() if kernel.columns is None else max(formed.max(), -formed.min())
+    if largest < _least_entry(kernel):
+        check_not_too_small(kernel, where)
+
+
+def _least_entry(kernel: Kernel) -> float:
+    """Return how large the largest entry must be for what underflows to be far below all rounding."""
+    limits = np.finfo(kernel.dtype)
+    return float(limits.tiny / limits.eps**2)
+
+
+def _of_one_set(kernel: Kernel, side: Jacobian) -> Kernel:
+    return kernel.replaced(rows=side, columns=None)
 
 
 def said_of_largest(entry: float) -> str:

@@ -49,6 +49,17 @@ ntkspec.spectrum a Spectrum of a Jacobian
     return report
 
 
+def check_kernel(kernel: object, where: str) -> None:
+    """Raise `UsageError` unless this is the name of one kernel, whether there is one or not."""
+    if not isinstance(kernel, str):
+        raise UsageError(
+            f"{where}, kernel",
+            expected="the name of a kernel, such as 'no_grid'",
+            got=shown(kernel),
+            remedy="call it for each of several, on the same axes",
+        )
+
+
 def at_end(report: Report) -> Report:
     """Return the report with only the snapshot at the end of each run."""
     runs = (replace(run, snapshots=() if run.end is None else (run.end,)) for run in report)

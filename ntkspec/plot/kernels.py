@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from ntkspec.errors import UsageError
-from ntkspec.plot.as_report import What, as_report, at_end, no_kernel
+from ntkspec.plot.as_report import What, as_report, at_end, check_kernel, no_kernel
 from ntkspec.plot.axes import add_legend, axes_of, entry, free_colours, joined, said, sized
 from ntkspec.report.canvas import in_data
 from ntkspec.report.curves import draw_run, finish
@@ -63,6 +63,7 @@ def spectra(
         (['all', 'no grid'], 'log')
     """
     where = "ntkspec.plot.spectra"
+    check_kernel(kernel, where)
     report = as_report(what, where)
     several = len(report.runs) > 1
     report = at_end(report) if several else report

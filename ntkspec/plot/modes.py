@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from numpy.typing import ArrayLike
 
 from ntkspec.errors import UsageError, not_one_of, shown
-from ntkspec.plot.as_report import What, as_report, at_end
+from ntkspec.plot.as_report import What, as_report, at_end, check_kernel
 from ntkspec.plot.axes import add_legend, axes_of, entry, free_colours, sized, wrap_ylabel
 from ntkspec.report.curves import sign_of
 from ntkspec.report.figures.alignment import aligned, draw_outside, end_handles, finish_shares
@@ -49,6 +49,7 @@ def alignment(what: What, *, kernel: str = "total", ax: Axes | None = None, lege
         (True, True)
     """
     where = "ntkspec.plot.alignment"
+    check_kernel(kernel, where)
     report = at_end(as_report(what, where))
     found = aligned(report, kernel)
     if not found:

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import StrMethodFormatter
 
 from ntkspec.errors import UsageError, not_one_of
-from ntkspec.plot.as_report import as_report, no_kernel
+from ntkspec.plot.as_report import as_report, check_kernel, no_kernel
 from ntkspec.plot.axes import add_legend, axes_of, entry, free_colours, sized, wrap_ylabel
 from ntkspec.report.canvas import placed
 from ntkspec.report.curves import sign_of
@@ -66,6 +66,7 @@ def over_steps(
         ('effective rank', [0.0, 100.0])
     """
     where = "ntkspec.plot.over_steps"
+    check_kernel(kernel, where)
     report = as_report(what, where)
     if all(len(run.snapshots) < 2 for run in report.runs):
         raise UsageError(
@@ -80,7 +81,7 @@ def over_steps(
             draw_course(axes, StepAxis(None), run, courses[run.index], sign_of(run, several=several))
     finish_course(axes, quantity)
     _set_steps(axes)
-    axes.set_ylabel(title_of(quantity))
+    axes.set_ylabel(title_of(report, quantity))
     wrap_ylabel(axes)
     points = [point for points in courses.values() for point in points]
     of_kernel = kernel if quantity in QUANTITIES else "total"

@@ -25,7 +25,7 @@ def unique_labels(runs: Sequence[tuple[str, Path]]) -> list[str]:
 
 
 def find_baseline(
-    labels: Sequence[str], own: Sequence[str], configs: Sequence[Mapping[str, object]], wanted: str | None
+    labels: Sequence[str], own: Sequence[str], configs: Sequence[Mapping[str, object]], wanted: object
 ) -> int | None:
     """Return the position of the run to compare with: the wanted one, or the trainer's "baseline".
 
@@ -49,7 +49,7 @@ def find_baseline(
         by_label = [i for i in range(len(labels)) if "baseline" in (look(own[i]), look(labels[i]))]
         named = by_label or [i for i, config in enumerate(configs) if config.get("preset") == "baseline"]
         return named[0] if len(named) == 1 else None
-    matching = _of_look(wanted, labels) or _of_look(wanted, own)
+    matching = (_of_look(wanted, labels) or _of_look(wanted, own)) if isinstance(wanted, str) else []
     if not matching:
         raise not_one_of("⟦--baseline⟧", wanted, labels)
     if len(matching) > 1:

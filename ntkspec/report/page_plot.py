@@ -8,10 +8,9 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ntkspec.qualities import quality_of
 from ntkspec.report.grouping import grouped
 from ntkspec.report.moments import Moment, by_step, moments
-from ntkspec.report.names import clean, kernel_names
+from ntkspec.report.names import kernel_names
 from ntkspec.report.page_alignment import alignment_curve
 from ntkspec.report.records import Report, RunReport
 from ntkspec.report.style import STAGES, Stage, StyledRun, last_name, styled_runs
@@ -27,6 +26,7 @@ from ntkspec.report.through_training import (
     has_training,
     kernels_of,
     log_beyond,
+    metric_title,
     steps_of,
 )
 from ntkspec.report.to_json import rounded
@@ -197,7 +197,7 @@ def _training(report: Report) -> dict[str, object]:
     """
     axis, order, metrics = StepAxis.of(steps_of(report)), kernels_of(report), drawn_metrics(report)
     return {
-        "panels": [_panel(quantity) for quantity in (*QUANTITIES, *metrics)],
+        "panels": [_panel(report, quantity) for quantity in (*QUANTITIES, *metrics)],
         "ticks": axis.ticks(steps_of(report)),
         "metrics": [
             [_series(styled.run, [name], axis) for name in metrics] for styled in styled_runs(report)
@@ -213,9 +213,9 @@ def _training(report: Report) -> dict[str, object]:
     }
 
 
-def _panel(quantity: str) -> dict[str, object]:
+def _panel(report: Report, quantity: str) -> dict[str, object]:
     beyond = log_beyond(quantity)
-    title = TITLES.get(quantity) or html.escape(clean(quality_of(quantity).axis_title, 40))
+    title = TITLES.get(quantity) or html.escape(metric_title(report, quantity))
     return {
         "title": title + _SYMBOLS.get(quantity, ""),
         "log_beyond": beyond if math.isfinite(beyond) else None,

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from ntkspec.counts import as_index
 from ntkspec.display import NotAnArray, digits, html_table, listed
-from ntkspec.errors import UsageError, not_one_of
+from ntkspec.errors import UsageError, named_path, not_one_of
 from ntkspec.frames import data_frame
 from ntkspec.jacobian import Outputs
 from ntkspec.spectral import words
@@ -260,10 +260,11 @@ class Report(NotAnArray):
 
         Raises:
             OutputError: the folder holds something else, or cannot be written.
+            UsageError: what came is no path.
         """
         # By its name: that module imports this one.
         write = importlib.import_module("ntkspec.report.write")
-        paths: list[Path] = write.write_report(self, Path(folder), overwrite=overwrite)
+        paths: list[Path] = write.write_report(self, named_path(folder, "a folder"), overwrite=overwrite)
         return paths
 
 

@@ -48,8 +48,12 @@ def one_target(runs: Sequence[RunReport]) -> bool:
 def held_out_differ(runs: Sequence[RunReport]) -> bool:
     """Return whether two runs are known to have held out different pixels, whose PSNRs do not compare."""
     judged = [run for run in runs if run.end and PSNR_HELD_OUT.name in values_of(run.end.metrics)]
-    told = {_entries(run, _PIXELS) for run in judged if _task(run).get("held_out") is not None}
-    return len(told) > 1
+    return len({held_out_pixels(run) for run in judged} - {None}) > 1
+
+
+def held_out_pixels(run: RunReport) -> tuple[str, ...] | None:
+    """Return the share of the pixels that a run held out, and the picture's side; None: not known."""
+    return _entries(run, _PIXELS) if _task(run).get("held_out") is not None else None
 
 
 def _entries(run: RunReport, names: Sequence[str]) -> tuple[str, ...]:

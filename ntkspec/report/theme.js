@@ -23,8 +23,8 @@
     button.hidden = false;
     button.addEventListener("click", () => {
       const theme = window.pageTheme() === "dark" ? "light" : "dark";
+      remember(theme);  // first: setting it draws the plots anew, which takes a while
       set(theme);
-      remember(theme);
     });
     set(root.style.colorScheme);
   });

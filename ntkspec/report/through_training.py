@@ -6,10 +6,11 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from ntkspec.qualities import quality_of, values_of
+from ntkspec.qualities import OF_SOME_PIXELS, quality_of, values_of
 from ntkspec.report import words
-from ntkspec.report.names import named_snapshots
+from ntkspec.report.names import clean, named_snapshots
 from ntkspec.report.records import Report, RunReport, SnapshotReport
+from ntkspec.report.targets import held_out_differ, noun, one_target
 from ntkspec.spectral.eigenvalues import Spectrum
 
 TITLES: Mapping[str, str] = {
@@ -138,6 +139,18 @@ def drawn_metrics(report: Report) -> tuple[str, ...]:
 
     several = (name for name in metrics_of(report) if any(has_course(run, name) for run in report.runs))
     return tuple(several)[:_MOST_METRICS]
+
+
+def metric_title(report: Report, name: str) -> str:
+    """Return a metric's title with its unit; it says so if runs that learnt different things share a panel.
+
+    A loss that one picture reaches says nothing of that of another one.
+    """
+    runs = [run for run in report.runs if course(run, name)]
+    title = clean(quality_of(name).axis_title, 40)
+    if not one_target(runs):
+        return f"{title}, of different {noun(runs, name)}s"
+    return f"{title}, of different pixels" if name in OF_SOME_PIXELS and held_out_differ(runs) else title
 
 
 def log_beyond(quantity: str) -> float:

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ntkspec.backend import Backend, Choice
-from ntkspec.counts import whole_number
+from ntkspec.counts import as_index, whole_number
 from ntkspec.display import NotAnArray, listed
 from ntkspec.errors import UsageError
 from ntkspec.jacobian import Jacobian, Outputs
@@ -58,7 +58,7 @@ def eigenfunctions(
     spectrum: Spectrum,
     jacobian: Jacobian,
     at: Jacobian | None = None,
-    modes: Iterable[int] = MODES,
+    modes: int | Iterable[int] = MODES,
     outputs: Outputs = "trace",
     *,
     backend: Choice | Backend = "auto",
@@ -76,8 +76,8 @@ def eigenfunctions(
         spectrum: of `jacobian` in the same output mode, with vectors.
         jacobian: blocks at the n samples, in memory or in a run file.
         at: the Jacobian of the same parameters at other inputs; default: the values at the samples.
-        modes: numbers of modes, from 1. Modes that are not resolved are left out, and so are modes whose
-            extension rounding may change by more than 1%.
+        modes: number of a mode, from 1, or several. Modes that are not resolved are left out, and so are
+            modes whose extension rounding may change by more than 1%.
         outputs: output mode of the kernel.
         backend: "auto", "cpu" or "gpu".
         memory: budget in GiB; default 80% of what is free.
@@ -105,10 +105,12 @@ def eigenfunctions(
 
 
 def eigenfunctions_of(
-    kernel: Kernel, spectrum: Spectrum, at: Jacobian | None = None, modes: Iterable[int] = MODES
+    kernel: Kernel, spectrum: Spectrum, at: Jacobian | None = None, modes: int | Iterable[int] = MODES
 ) -> Eigenfunctions:
     """Find eigenfunctions of a kernel; see `eigenfunctions`."""
-    asked = sorted({whole_number(mode, "mode", 1) for mode in modes})
+    # An array of no axes is one number.
+    given = [modes] if as_index(modes) is not None or not isinstance(modes, Iterable) else modes
+    asked = sorted({whole_number(mode, "mode", 1) for mode in given})
     vectors, left_out = _vectors(spectrum, kernel), dict[int, str]()
     for mode in asked:
         if mode > spectrum.resolved:

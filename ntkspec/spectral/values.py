@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ntkspec.backend import Precision
+from ntkspec.counts import whole_number
 from ntkspec.spectral.rank import Rank
 from ntkspec.spectral.regions import Regions
 
@@ -117,7 +118,8 @@ class Eigenvalues:
         return self.eigenvalues + self.error
 
     def largest(self, k: int) -> Self:
-        """Return the spectrum of the k largest eigenvalues alone."""
+        """Return the spectrum of the k largest eigenvalues alone, k from 1."""
+        k = whole_number(k, "k", 1)
         vectors = None if self.vectors is None else self.vectors[:, :k]
         return replace(self, eigenvalues=self.eigenvalues[:k], error=self.error[:k], vectors=vectors)
 

@@ -8,10 +8,9 @@ from typing import Any
 
 from numpy.typing import ArrayLike
 
-from ntkspec.counts import whole_number
 from ntkspec.errors import UsageError, shown
 from ntkspec.jacobian import Block, DenseFactor, Factor, Jacobian, Ones, PairsFactor, Parameter, SparseFactor
-from ntkspec.real_arrays import Floats, Integers, as_floats, as_indices
+from ntkspec.real_arrays import Floats, as_floats
 from ntkspec.roles import check_roles, role_of
 from ntkspec.store.texts import one_level
 
@@ -159,11 +158,7 @@ def _factor(factor: Any, rows: Rows, where: str) -> Factor:
         return DenseFactor(_three_axes(values, rows, where))
     factor = factor.load()
     values = _three_axes(factor.values, rows, f"{where}, values")
-    indices = as_indices(factor.indices, f"{where}, indices")
-    if indices.shape != (rows.n, values.shape[2]):
-        expected = f"{_shape((rows.n, values.shape[2]))}, as many as values"
-        raise _wrong_shape(f"{where}, indices", expected, indices, "give one index a value")
-    columns = whole_number(factor.columns, f"{where}, columns", 1)
+    indices, columns = factor.indices, factor.columns
     if indices.size and not -1 <= indices.min() <= indices.max() < columns:
         raise UsageError(
             f"{where}, indices",
@@ -177,10 +172,8 @@ def _factor(factor: Any, rows: Rows, where: str) -> Factor:
 def _pairs(factor: PairsFactor, rows: Rows, where: str) -> PairsFactor:
     """Return a factor of T pairs in memory, arrays (n, 1, T, a) and (n, c, T, b), once they are checked."""
     left, right = as_floats(factor.left[:], f"{where}, left"), as_floats(factor.right[:], f"{where}, right")
-    if right.ndim != 4 or right.shape[:2] != (rows.n, rows.c):
+    if right.shape[:2] != (rows.n, rows.c):
         raise _wrong_shape(f"{where}, right", _shape((rows.n, rows.c), "uses, width"), right, _PAIRS)
-    if left.ndim != 4 or left.shape[:3] != (rows.n, 1, right.shape[2]):
-        raise _wrong_shape(f"{where}, left", _shape((rows.n, 1, right.shape[2]), "width"), left, _PAIRS)
     return PairsFactor(left, right)
 
 
@@ -210,5 +203,5 @@ def _shape(sizes: tuple[int, ...], more: str = "") -> str:
     return "(" + ", ".join([*map(str, sizes), *([more] if more else [])]) + ")"
 
 
-def _wrong_shape(where: str, expected: str, got: Floats | Integers, remedy: str) -> UsageError:
+def _wrong_shape(where: str, expected: str, got: Floats, remedy: str) -> UsageError:
     return UsageError(where, expected=f"an array {expected}", got=f"shape {got.shape}", remedy=remedy)

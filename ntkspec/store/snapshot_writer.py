@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from ntkspec.counts import whole_number
 from ntkspec.errors import RunFileError, UsageError
-from ntkspec.jacobian import Block, Factor, Jacobian
+from ntkspec.jacobian import Block, Factor, Jacobian, require_jacobian
 from ntkspec.real_arrays import as_floats, as_positions
 from ntkspec.store import digest, schema
 from ntkspec.store.checks import AnyArray, Floats
@@ -30,9 +30,7 @@ from ntkspec.store.texts import check_id, check_name, one_level, to_json
 CHUNK_BYTES = 2 * 2**20  # the contract asks for 1 to 4 MiB
 AT_EVERY_CALL = "give the same blocks, shapes and types at every call"
 
-Arrays = Callable[
-    [], Iterator[tuple[str, AnyArray]]
-]  # yields the place of each in the snapshot, and m rows of it
+Placed = Iterator[tuple[str, AnyArray]]  # the place of each array in the snapshot, and m rows of it
 
 
 class SnapshotWriter:
@@ -71,8 +69,10 @@ class SnapshotWriter:
                 refuse names, shapes, types or numbers.
             OutputError: the file cannot be written.
         """
+        start = whole_number(start, "start", 0)
         if start != self._filled:
             raise UsageError("snapshot", expected=f"sample {self._filled} next", got=f"{start}")
+        require_jacobian(jacobian, "snapshot")
         outputs = as_rows(outputs, "outputs")
         if self._c not in (None, outputs.shape[1]):
             raise UsageError(
@@ -95,7 +95,7 @@ class SnapshotWriter:
         with writing(self._part):
             try:
                 if start == 0:
-                    self._create(arrays, jacobian, certain)
+                    self._create(_arrays(outputs, jacobian, numbers, rows=1), jacobian, certain)
                 self._check(start, stop, arrays)
             except UsageError:
                 if start == 0:
@@ -104,10 +104,16 @@ class SnapshotWriter:
             self._put(start, stop, arrays)
         self._filled = stop
 
-    def _create(self, arrays: Arrays, jacobian: Jacobian, certain: bool) -> None:
-        """Create all datasets, once the disk has room for all samples, and open them as readers do."""
+    def _create(self, arrays: Placed, jacobian: Jacobian, certain: bool) -> None:
+        """Create all datasets, once the disk has room for all samples, and open them as readers do.
+
+        Args:
+            arrays: of one sample or more; the others have the same shapes.
+            jacobian: names and describes the blocks.
+            certain: whether the regions are.
+        """
         _check_names(jacobian)
-        shapes = {place: (array.shape[1:], array.dtype) for place, array in arrays()}
+        shapes = {place: (array.shape[1:], array.dtype) for place, array in arrays}
         a_sample = sum(math.prod(shape) * dtype.itemsize for shape, dtype in shapes.values())
         reserve(self._part, a_sample * self._n, len(shapes))
         for block in jacobian:
@@ -123,7 +129,7 @@ class SnapshotWriter:
             )
         self._stored = {stored.data.name.removeprefix(f"{place}/"): stored for stored in opened.stored()}
 
-    def _check(self, start: int, stop: int, arrays: Arrays) -> None:
+    def _check(self, start: int, stop: int, arrays: Callable[[], Placed]) -> None:
         """Raise `UsageError` where readers would refuse numbers, or there are other arrays than before."""
         missing = dict(self._stored)
         for place, array in arrays():
@@ -145,7 +151,7 @@ class SnapshotWriter:
         for stored in missing.values():
             raise UsageError(stored.where, expected="an array, as before", got="none", remedy=AT_EVERY_CALL)
 
-    def _put(self, start: int, stop: int, arrays: Arrays) -> None:
+    def _put(self, start: int, stop: int, arrays: Callable[[], Placed]) -> None:
         """Write the rows start:stop of all datasets, and continue their checksums."""
         for place, array in arrays():
             data = self._stored[place].data
@@ -204,26 +210,24 @@ def _create_block(blocks: h5py.Group, block: Block) -> None:
 
 
 def _arrays(
-    outputs: Floats, jacobian: Jacobian, regions: NDArray[np.int64] | None
-) -> Iterator[tuple[str, AnyArray]]:
+    outputs: Floats, jacobian: Jacobian, regions: NDArray[np.int64] | None, *, rows: int | None = None
+) -> Placed:
     """Yield the place of each array in the snapshot, and its m rows as they are stored, a factor at a time.
 
     A single array of a factor is stored under the factor's name, several lie in a group of that name. Left
     factors and the left sides of pairs do not depend on the output; they are stored without that axis.
+    Factors may be in a file: of these, only so many rows are read.
     """
     yield schema.OUTPUTS, outputs
     if regions is not None:
         yield schema.REGIONS, regions
     for block in jacobian:
         for side, factor in _sides(block):
-            for name, values in factor.load().arrays.items():
+            for name, values in factor.load(0, rows).arrays.items():
                 place = f"{schema.BLOCKS}/{one_level(block.name)}/{side}"
                 place = f"{place}/{name}" if len(factor.arrays) > 1 else place
                 array = np.asarray(values)
                 without_outputs = schema.LEFT in (side, name) and array.ndim > 2
-                if without_outputs and array.shape[1] != 1:
-                    expected = "one vector for all outputs, in an axis of length 1"
-                    raise UsageError(place, expected=expected, got=f"shape {array.shape}")
                 yield place, array[:, 0] if without_outputs else array
 
 

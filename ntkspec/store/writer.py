@@ -15,12 +15,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import h5py
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ntkspec._io import wait_for_disk
 from ntkspec.counts import whole_number
-from ntkspec.errors import UsageError, named_path
+from ntkspec.errors import UsageError, named_path, shown
 from ntkspec.memory import budget_bytes
 from ntkspec.qualities import updated
 from ntkspec.real_arrays import as_array
@@ -117,7 +118,7 @@ class RunWriter:
     @property
     def complete_snapshots(self) -> tuple[str, ...]:
         """Return the ids of the snapshots that are written and complete, in order of step."""
-        snapshots = self._file[schema.SNAPSHOTS]
+        snapshots = self._snapshots
         done = [name for name in snapshots if snapshots[name].attrs["complete"]]
         return tuple(sorted(done, key=lambda name: int(snapshots[name].attrs["step"])))
 
@@ -140,7 +141,7 @@ class RunWriter:
             UsageError: the id is taken or cannot be stored, or samples are missing at the end.
             OutputError: the file cannot be written.
         """
-        snapshots = self._file[schema.SNAPSHOTS]
+        snapshots = self._snapshots
         step = whole_number(step, "step", 0)
         check_id(id, "id of a snapshot")
         label, numbers = check_label(label, f"label of snapshot {id!r}"), metrics_to_json(metrics or {})
@@ -168,9 +169,14 @@ class RunWriter:
             raise
 
     def read(self, id: str) -> Snapshot:
-        """Return a complete snapshot of this file, to be read before the file is finished."""
+        """Return a complete snapshot of this file, to be read before the file is finished.
+
+        Raises:
+            UsageError: no complete snapshot has this id.
+        """
+        self._require_complete(id)
         where = f"{self.part}: /{schema.SNAPSHOTS}/{id}"
-        return open_snapshot(self._file[schema.SNAPSHOTS], id, where, self.n, None, budget_bytes())
+        return open_snapshot(self._snapshots, id, where, self.n, None, budget_bytes())
 
     def relabel(self, id: str, label: str, metrics: Mapping[str, float]) -> None:
         """Give a complete snapshot another label and other metrics.
@@ -178,10 +184,11 @@ class RunWriter:
         It stays complete meanwhile: a process that is killed leaves it without a digest at most.
 
         Raises:
-            UsageError: JSON cannot hold the metrics.
+            UsageError: no complete snapshot has this id, or JSON cannot hold the metrics.
             OutputError: the file cannot be written.
         """
-        group = self._file[schema.SNAPSHOTS][id]
+        self._require_complete(id)
+        group = self._snapshots[id]
         label, text = check_label(label, f"label of snapshot {id!r}"), metrics_to_json(metrics)
         with writing(self.path):
             reserve(self.part, len(text))
@@ -202,9 +209,11 @@ class RunWriter:
             The id of the other snapshot; None if there is none.
 
         Raises:
+            UsageError: no complete snapshot has this id.
             OutputError: the file cannot be written.
         """
-        snapshots, where = self._file[schema.SNAPSHOTS], str(self.part)
+        self._require_complete(id)
+        snapshots, where = self._snapshots, str(self.part)
         step, numbers = snapshots[id].attrs["step"], digest.numbers_digest(snapshots[id], where)
         for name in self.complete_snapshots:
             other = snapshots[name]
@@ -219,6 +228,26 @@ class RunWriter:
             return name
         return None
 
+    @property
+    def _snapshots(self) -> h5py.Group:
+        """Return the group of the snapshots; raise `UsageError` if the file was closed."""
+        self._require_open()
+        return self._file[schema.SNAPSHOTS]
+
+    def _require_open(self) -> None:
+        if not self._file:
+            raise UsageError(
+                str(self.path),
+                expected="a run file that is being written",
+                got="one that was finished or abandoned",
+                remedy="write inside the with-block",
+            )
+
+    def _require_complete(self, id: str) -> None:
+        if id not in self.complete_snapshots:
+            there = ", ".join(self.complete_snapshots) or "there is none"
+            raise UsageError("snapshot", expected=f"the id of a complete one ({there})", got=shown(id))
+
     def picture(self, name: str, pixels: NDArray[np.uint8]) -> None:
         """Store a picture that travels with the run; one of the same name is replaced.
 
@@ -231,6 +260,7 @@ class RunWriter:
                 an HDF5 group can have the name.
             OutputError: the file cannot be written.
         """
+        self._require_open()
         check_id(name, "name of a picture")
         pixels = as_array(pixels, f"picture {name!r}")
         require_picture(pixels, name)

@@ -13,6 +13,7 @@ import needs
 import psutil
 import pytest
 
+PATIENT = 300  # seconds that a busy machine may take to start a process of Dask's; a quiet one takes a few
 SMI = """\
 #!/bin/sh
 echo "GPU 0: NVIDIA H100 (UUID: GPU-11111111-aaaa)"
@@ -74,8 +75,8 @@ def scheduler():
         started.append(subprocess.Popen([dask, *words, "--no-dashboard"], **quiet))
 
     def more(count):
-        words = ("--nworkers", str(count), "--nthreads", "1", "--memory-limit", "0", "--death-timeout", "60")
-        start("worker", f"tcp://127.0.0.1:{port}", *words)
+        words = ("--nworkers", str(count), "--nthreads", "1", "--memory-limit", "0")
+        start("worker", f"tcp://127.0.0.1:{port}", *words, "--death-timeout", str(PATIENT))
 
     start("scheduler", "--host", "127.0.0.1", "--port", str(port))
     try:

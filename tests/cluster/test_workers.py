@@ -69,7 +69,7 @@ def test_jobs_go_to_all_workers_which_know_their_share(two):
 def test_no_worker_looks_at_the_stacks_of_its_threads(two, tmp_path):
     """Neither those there are nor one that comes later: Python 3.11.8 and older may stop for ever over it."""
     assert len(list(over(two, dies_once, [str(tmp_path / "once")]))) == 1
-    two._client.wait_for_workers(2, timeout=60)
+    two._client.wait_for_workers(2, timeout=machine.PATIENT)
     of_each = two._client.run(lambda dask_worker: list(dask_worker.periodic_callbacks))
     assert len(of_each) == 2
     assert all(
@@ -185,10 +185,7 @@ def test_jobs_of_slurm(tmp_path, monkeypatch):
     assert {ended.answer[1:] for ended in ends} == {("5", "5", "1", "")}
     pids = [int(pid) for path in (tmp_path / "bin").glob("*.pids") for pid in path.read_text().split()]
     assert len(pids) == 2
-    deadline = time.monotonic() + 60
-    while any(map(running, pids)) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert not any(map(running, pids))
+    wait_until(lambda: not any(map(running, pids)))
 
 
 def test_a_gpu_for_each_job_of_slurm(tmp_path, monkeypatch):
@@ -224,7 +221,7 @@ def test_workers_none_of_which_has_a_device():
 
 
 def wait_until(there):
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + machine.PATIENT
     while not there() and time.monotonic() < deadline:
         time.sleep(0.1)
     assert there()
@@ -300,6 +297,7 @@ def test_refusals(words, said):
 def scheduler(monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,4")
     monkeypatch.setenv("PYTHONPATH", HERE, prepend=os.pathsep)
+    monkeypatch.setattr("ntkspec.cluster.workers.SECONDS", machine.PATIENT)
     with machine.scheduler() as started:
         yield started
 
@@ -322,7 +320,10 @@ def test_a_scheduler_that_is_there(scheduler, monkeypatch):
 
 
 def test_a_scheduler_without_workers(scheduler, monkeypatch):
-    monkeypatch.setattr("ntkspec.cluster.workers.SECONDS", 3)
+    from distributed import Client
+
+    with Client(scheduler.address, timeout=machine.PATIENT):  # it has started: then it answers at once
+        monkeypatch.setattr("ntkspec.cluster.workers.SECONDS", 3)
     with pytest.raises(ClusterError, match="expected workers that came to this scheduler, got none in 3 s"):
         with Cluster(scheduler.address).start():
             pass

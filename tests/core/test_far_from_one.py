@@ -17,6 +17,7 @@ from ntkspec.spectral.choose import solve_all
 from ntkspec.spectral.verify import verify
 
 N, C = 5, 2
+TARGETS = np.arange(N * C).reshape(N, C)
 KINDS = ("dense", "dense of two", "sparse", "sparse of two", "pairs")
 
 
@@ -54,6 +55,55 @@ def test_numbers_too_small_to_multiply_are_not_called_zero(kind, outputs):
     with pytest.raises(UsageError, match=r"kernel total: .*got gradients too small to be squared"):
         ntkspec.spectrum(jac, outputs)
     assert ntkspec.spectrum(made(kind, 1e-40, (1e-40, 1.0)), outputs).resolved > 0
+
+
+@pytest.mark.parametrize("outputs", ["trace", "full", 0])
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_kernel_of_zeros_is_formed_of_numbers_that_are_none(kind, outputs):
+    alone = kind in ("dense", "sparse")
+    jac = made(kind, 1.0 if alone else 1e-170, (1e-170, 1.0 if outputs == 0 else 1e-170))
+    for call in (
+        ntkspec.gram,
+        ntkspec.gram_by_block,
+        ntkspec.operator,
+        lambda jac, outputs: ntkspec.gram(jac, outputs, columns=jac.rows([1, 0])),
+        lambda jac, outputs: ntkspec.kernel_distance(jac, jac, outputs),
+        lambda jac, outputs: ntkspec.alignment(jac, TARGETS, None, outputs),
+        ntkspec.bounds.form,
+        ntkspec.bounds.certified,
+    ):
+        with pytest.raises(UsageError, match=r"got (gradients too small to be squared|5e-324 where)"):
+            call(jac, outputs)
+
+
+def test_single_precision_is_told_of_double():
+    jac = made("dense", 1e-30)
+    with pytest.raises(
+        UsageError, match=r"kernel total: expected entries of 8e-25 or more in float32, got [0-9]e-5\d"
+    ):
+        ntkspec.gram(jac, precision="float32")
+    with pytest.raises(UsageError, match=r"; use precision='float64'"):
+        ntkspec.gram_by_block(jac, precision="float32")
+    expected = 1e-60 * ntkspec.gram(made("dense"))
+    assert np.allclose(ntkspec.gram(jac), expected, rtol=1e-12, atol=0)
+    assert np.allclose(ntkspec.operator(jac) @ np.eye(N), expected, rtol=1e-12, atol=1e-72)
+    far = ntkspec.gram(made("dense", 1e-12), precision="float32")  # entries of 1e-24
+    assert np.allclose(far / 1e-24, ntkspec.gram(made("dense")), rtol=1e-5, atol=1e-6)
+
+
+def test_a_kernel_between_two_sets_may_be_small_or_zero():
+    """It is refused where its entries cannot be formed, not where one side alone could not be squared."""
+    near, far, less = (made("dense", size) for size in (1.0, 1e-170, 1e-120))
+    assert np.allclose(ntkspec.gram(far, columns=near), 1e-170 * ntkspec.gram(near), rtol=1e-12, atol=0)
+    with pytest.raises(UsageError, match="expected entries of 5e-277 or more in float64"):
+        ntkspec.gram(less, columns=far)
+    halves = np.diag([1.0, 1.0, 0.0, 0.0])[:, None] * 1e-120
+    jac = Jacobian((cases.block("g", None, DenseFactor(halves), 4, 1),))
+    zero = ntkspec.gram(made("dense", 0.0), columns=less)
+    assert not zero.any()
+    assert not ntkspec.gram(jac.rows([0]), columns=jac.rows([1])).any()  # orthogonal, and of ordinary size
+    assert not ntkspec.gram(made("dense", 0.0)).any()
+    assert not (ntkspec.operator(made("dense", 0.0)) @ np.ones(N)).any()
 
 
 @pytest.mark.parametrize(("left", "pairs"), [(1e300, 1e-170), (1e-300, 1e170)])

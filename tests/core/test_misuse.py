@@ -58,6 +58,64 @@ def test_indices_beyond_the_columns_are_not_renumbered_into_them(columns):
         ntkspec.spectrum(of(SparseFactor(INDICES, np.ones((5, 1, 2)), columns)))
 
 
+def rows(*shape):
+    return np.arange(5 * np.prod(shape, dtype=int)).reshape(5, *shape)
+
+
+WRONG_AXES = {  # what is made -> what the message says
+    "a single number": (lambda: DenseFactor(1.0), "values of a DenseFactor: expected an array (n, c, width)"),
+    "a vector": (lambda: DenseFactor(rows()), "(n, c, width), got shape (5,)"),
+    "a matrix of each output": (lambda: DenseFactor(rows(1, 2, 3)), "got shape (5, 1, 2, 3)"),
+    "indices without entries": (lambda: SparseFactor(rows(), rows(1, 2), 9), "indices of a SparseFactor"),
+    "indices of each output": (lambda: SparseFactor(rows(1, 2), rows(1, 2), 9), "an array (n, k), got shape"),
+    "more values": (lambda: SparseFactor(rows(2), rows(1, 3), 9), "(5, c, 2), got shape (5, 1, 3)"),
+    "fewer samples": (lambda: SparseFactor(rows(2)[:4], rows(1, 2), 9), "(4, c, 2), got shape (5, 1, 2)"),
+    "no columns": (lambda: SparseFactor(rows(2), rows(1, 2), 0), "columns of a SparseFactor: expected"),
+    "half a column": (lambda: SparseFactor(rows(2), rows(1, 2), 9.5), "from 1 to 2^63 - 1, got 9.5"),
+    "columns in words": (lambda: SparseFactor(rows(2), rows(1, 2), "9"), "got '9'"),
+    "left of each output": (lambda: PairsFactor(rows(2, 3, 4), rows(2, 3, 4)), "left of a PairsFactor"),
+    "other uses": (lambda: PairsFactor(rows(1, 2, 4), rows(1, 3, 4)), "(5, c, 2, b), got shape (5, 1, 3, 4)"),
+    "no uses": (lambda: PairsFactor(rows(1, 4), rows(1)), "right of a PairsFactor: expected"),
+    "an array": (lambda: Block("b", "network", 5, 1, None, rows(1, 4)), "ntkspec.DenseFactor(array)"),
+    "an array on the left": (lambda: Block("b", "network", 5, 1, rows(4), None), "expected a left factor"),
+    "half the samples": (lambda: Block("b", "network", 2.5, 1, None, DenseFactor(rows(4))), "samples: "),
+    "a block alone": (lambda: Jacobian(of(DenseFactor(NUMBERS))["b"]), "(block,)"),
+    "an array of blocks": (lambda: Jacobian(NUMBERS), "expected a tuple of blocks"),
+    "no blocks": (lambda: Jacobian(None), "expected a tuple of blocks, each an ntkspec.Block, got None"),
+    "half a region": (lambda: Jacobian(of(DenseFactor(rows(4))).blocks, rows() / 2), "an array of integers"),
+    "a region for all": (lambda: Jacobian(of(DenseFactor(rows(4))).blocks, 3), "an array (5,), got shape ()"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", WRONG_AXES)
+def test_factors_and_blocks_of_other_shapes_are_refused(name):
+    """They were accepted, and ended in errors of NumPy when they were shown or multiplied."""
+    make, words = WRONG_AXES[name]
+    with pytest.raises(UsageError) as caught:
+        make()
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_one_output_needs_no_axis():
+    """As left factors have none, and a model with one number for each sample."""
+    assert DenseFactor(rows(3)).to_dense().shape == (5, 1, 3)
+    assert SparseFactor(INDICES, rows(2), 4).to_dense().shape == (5, 1, 4)
+    assert PairsFactor(rows(2, 3), rows(2, 4)).to_dense().shape == (5, 1, 12)
+    with pytest.raises(
+        UsageError, match="expected a right factor of 5 samples and 3 outputs, got 5 samples and 1"
+    ):
+        Block("b", "network", 5, 3, None, DenseFactor(rows(3)))  # three outputs of one parameter were meant
+
+
+def test_blocks_and_regions_may_be_lists():
+    blocks = of(DenseFactor(NUMBERS)).blocks
+    for given in ([*blocks], iter(blocks)):
+        jac = Jacobian(given, regions=[4, 4, 2, 2, 2])
+        assert jac.rows([4, 0]).regions.tolist() == [2, 4]
+        assert np.array_equal(ntkspec.gram(jac), ntkspec.gram(Jacobian(blocks)))
+
+
 @pytest.mark.parametrize("outputs", [np.array([0, 1]), [0], None, True, 1.0, "tracé"])
 def test_output_modes_that_are_none(outputs):
     for call in (ntkspec.gram, ntkspec.spectrum, ntkspec.operator):
@@ -138,6 +196,14 @@ def test_a_vector_of_a_certified_bound_has_real_numbers():
             bounds.certified_upper(jac, vector)
 
 
+def test_rates_are_a_mapping():
+    for rates in (3, None, ["grid"], "grid"):
+        with pytest.raises(
+            UsageError, match="rates: expected a mapping of blocks or roles to learning rates"
+        ):
+            cases.mixed(4).scaled(rates)
+
+
 def test_selections_are_words():
     jac = cases.mixed()
     for words in (["grid"], {"grid": 1}, None, 0):
@@ -175,6 +241,50 @@ def test_what_is_no_path(path):
     if not isinstance(path, list):
         with pytest.raises(UsageError, match="path: expected the path of a file"):
             ntkspec.analyze_runs(path)
+
+
+def test_kernels_of_a_file_have_names(tmp_path):
+    jac = cases.mixed(4)
+    for parts in (jac, [jac], None):
+        with pytest.raises(UsageError, match=r"kernels: expected a mapping .*; e\.g\. {'total': jac}"):
+            ntkspec.write_kernels(tmp_path / "kernels.h5", parts)
+
+
+def test_a_mode_may_stand_alone():
+    jac = cases.mixed(4)
+    found = ntkspec.spectrum(jac, vectors=True)
+    several = ntkspec.eigenfunctions(found, jac, modes=[2])
+    for mode in (2, 2.0, np.int64(2), np.array(2), (2,), np.array([2])):
+        alone = ntkspec.eigenfunctions(found, jac, modes=mode)
+        assert alone.modes == (2,)
+        assert np.array_equal(alone.values, several.values)
+    for modes in (None, 0, 1.5, True, "2", [None]):
+        with pytest.raises(UsageError, match="mode: expected a whole number from 1"):
+            ntkspec.eigenfunctions(found, jac, modes=modes)
+
+
+@pytest.mark.parametrize("k", [0, -1, 0.5, "3", None])
+def test_the_largest_of_a_spectrum_are_a_whole_number(k):
+    with pytest.raises(UsageError, match="k: expected a whole number from 1"):
+        ntkspec.spectrum(cases.mixed(4)).largest(k)
+
+
+def test_arguments_of_an_analysis(tmp_path):
+    path = tmp_path / "run.h5"
+    ntkspec.write_run(path, NUMBERS[:, 0], NUMBERS[:, 0, 0], {"w": NUMBERS[:, 0]})
+    for options, words in (
+        ({"backend": None}, "backend: expected one of auto, cpu, gpu, got None"),
+        ({"baseline": 0}, "baseline: expected one of run, got 0"),
+        ({"baseline": ["run"]}, "baseline: expected one of run, got"),
+        ({"everywhere": None}, "path: expected the path of a file, got None"),
+        ({"kernels": 3}, "path: expected the path of a folder, got 3"),
+    ):
+        with pytest.raises(UsageError, match=words):
+            ntkspec.analyze_runs(path, **options)
+    with pytest.raises(ntkspec.NtkspecError, match=r"all\.h5: expected a run file, got no such file"):
+        ntkspec.analyze_runs(path, everywhere=tmp_path / "all.h5")
+    with pytest.raises(UsageError, match="path: expected the path of a folder, got None"):
+        ntkspec.analyze_runs(path).write(None)
 
 
 def test_names_of_kernels_in_a_file_are_strings(tmp_path):

@@ -346,7 +346,7 @@ def test_a_grid_counts_region_by_region():
 
 
 def test_regions_must_fit_the_samples():
-    with pytest.raises(UsageError, match="region for each"):
+    with pytest.raises(UsageError, match=r"regions of a Jacobian: expected an array \(6,\), got"):
         Jacobian(cases.mixed(6).blocks, np.zeros(5, np.int64))
 
 

@@ -463,6 +463,42 @@ def test_perfect_runs_are_counted_beside_the_mean(tmp_path):
     assert metrics_in_table([all_perfect]) == ["psnr_db"]
 
 
+def test_runs_that_held_out_different_pixels_have_no_mean_of_these(tmp_path, undrawn):
+    """Halves and quarters of a picture were averaged into one number; the PSNR of all pixels still is."""
+
+    def run(label, share, value, **metrics):
+        made = run_of(label, GOOD, psnr_db=value, psnr_db_held_out=value - 5, **metrics)
+        return replace(made, config={"task": {"kind": "image", "held_out": share, "side": 64}})
+
+    mixed = [run("A", 0.5, 30.0, psnr_db_learnt=40.0), run("A", 0.25, 34.0)]
+    unknown = replace(run("B", 0.5, 20.0), config={})
+    alike = [run("B", 0.5, 30.0), run("B", 0.5, 34.0), unknown]
+    paths = reports_of([*mixed, *alike], tmp_path)
+    a, b = cohorts_of(read_population(paths))
+    assert [metric(name, a).value for name in ("psnr_db", "psnr_db_held_out")] == ["32.0 dB", "-"]
+    assert metric("psnr_db_held_out", a).beside == "different pixels"
+    assert metric("psnr_db_held_out", b).value == "23.0 dB"
+    first, second = json.loads(dumps(read_population(paths), [a, b]))["cohorts"]
+    assert (first["not_averaged"], [*first["metrics"]]) == (
+        ["psnr_db_learnt", "psnr_db_held_out"],
+        ["psnr_db"],
+    )
+    assert (second["not_averaged"], second["metrics"]["psnr_db_held_out"]["mean"]["value"]) == ([], 23.0)
+    assert metrics_in_table([a]) == ["psnr_db", "psnr_db_learnt", "psnr_db_held_out"]
+    assert "is left out of the panels of these PSNRs" in captions([a, b], [])["metrics"].caption
+
+    def said(reports, name):
+        write_population(reports, tmp_path / name)
+        return (tmp_path / name / "index.html").read_text()
+
+    words = "Runs held out different pixels: PSNRs of these do not compare"
+    assert f"{words}; where those of one label did (different pixels), there is no mean." in said(
+        paths, "all"
+    )
+    assert f"{words}." in said([paths[1], *paths[2:]], "labels")
+    assert words not in said(paths[2:], "alike")
+
+
 def test_a_singular_network_stays_unresolved(tmp_path):
     known = Regions(at_most=1, reason="one region", independent=1, rest=1e-9)
     total = cohort_of([run_of("A", replace(LOST, regions=known))] * 2, tmp_path).spectra["total"]

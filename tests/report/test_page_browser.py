@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import shutil
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -55,6 +56,7 @@ def _with_loss(snapshot: SnapshotReport) -> SnapshotReport:
 def _opened(browser: Any, address: str, width: int, scheme: str) -> Iterator[Any]:
     """The page, loaded once for many tests; what it asks for and says is kept in `page.noise`."""
     context = browser.new_context(viewport={"width": width, "height": 800}, color_scheme=scheme)
+    context.set_default_timeout(120_000)  # milliseconds, for a busy machine
     page = context.new_page()
     noise: list[str] = []
     page.on("console", lambda message: noise.append(message.text))
@@ -91,8 +93,8 @@ def _traces(page: Any) -> list[dict[str, Any]]:
 
 
 def _wait_until(page: Any, expression: str) -> None:
-    """Wait up to five seconds; the driver's own wait asks for `eval`, which the page's policy forbids."""
-    for _ in range(100):
+    """Wait up to a minute; the driver's own wait asks for `eval`, which the page's policy forbids."""
+    for _ in range(1200):
         if page.evaluate(expression):
             return
         page.wait_for_timeout(50)
@@ -103,6 +105,16 @@ def _brightness(locator: Any) -> float:
     """Of what is seen: 0 is black, 255 white."""
     with Image.open(io.BytesIO(locator.screenshot())) as picture:
         return float(np.median(np.asarray(picture.convert("L"))))
+
+
+def _require_seen(theme: str, *locators: Any) -> None:
+    """Wait until what is seen is light, or dark: the browser paints some time after the style has changed."""
+    deadline = time.monotonic() + 60
+    while True:
+        seen = [_brightness(locator) for locator in locators]
+        if all(value > 200 if theme == "light" else value < 60 for value in seen):
+            return
+        assert time.monotonic() < deadline, (theme, seen)
 
 
 def test_hovering_shows_a_number(page: Any) -> None:
@@ -218,14 +230,14 @@ def test_the_theme_is_switched_and_kept(page: Any, phone: Any) -> None:
     """Figures inside <img>, which is white on a light page, follow as the rest does."""
     for it, first, label in ((page, "light", "dark theme"), (phone, "dark", "light theme")):
         for theme in (first, "light" if first == "dark" else "dark"):
-            seen = _brightness(it.locator("h1")), _brightness(it.locator("#figure-ablation img"))
-            assert all(value > 200 if theme == "light" else value < 60 for value in seen), (theme, seen)
+            _require_seen(theme, it.locator("h1"), it.locator("#figure-ablation img"))
             it.locator("#theme").click()
         assert it.locator("#theme").text_content() == label  # twice: as at first
     page.locator("#theme").click()
+    _wait_until(page, "localStorage.getItem('ntkspec-theme') === 'dark'")
     page.reload()
     page.wait_for_selector(DRAWN, state="attached")
-    assert _brightness(page.locator("h1")) < 60
+    _require_seen("dark", page.locator("h1"))
     page.locator("#theme").click()
 
 

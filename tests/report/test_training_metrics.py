@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
+from ntkspec.plot import over_steps
 from ntkspec.report.figures import captions
 from ntkspec.report.figures.training import draw as fig_training
 from ntkspec.report.page_details import run_details
@@ -88,6 +91,30 @@ def test_a_perfect_end_is_a_mark_at_the_upper_edge() -> None:
 def test_two_perfect_ends_are_a_course() -> None:
     report = with_metrics([{"psnr_db_infinite": 1.0}, {"psnr_db_infinite": 1.0}])
     assert [panel["title"] for panel in plot_data(report)["training"]["panels"][4:]] == ["PSNR (dB)"]
+
+
+def test_metrics_of_different_targets_are_said_to_be() -> None:
+    """The loss on one picture shares a panel with that on another, and says nothing of it."""
+    metrics: dict[str, float] = {"loss": 1.0, "psnr_db_held_out": 30.0}
+    (one,) = with_metrics([metrics, metrics]).runs
+
+    def titles(**other: Any) -> list[str]:
+        runs = one, replace(one, label="other", **other)
+        report = Report("", "", "cpu", runs)
+        figure, data = fig_training(report), plot_data(report)["training"]
+        assert figure is not None
+        drawn = [axes.get_title() for axes in figure.axes]
+        assert drawn[4:] == [panel["title"] for panel in data["panels"][4:]]
+        assert all(title in captions(report)["training"].alt for title in drawn[4:])
+        assert over_steps(report, "loss", ax=Figure((9, 9)).subplots()).get_ylabel() == drawn[4]
+        return drawn[4:]
+
+    same = ["loss", "PSNR, held-out pixels (dB)"]
+    assert titles() == same
+    assert titles(truth=samples.picture(0.2)) == [f"{title}, of different pictures" for title in same]
+    halves, quarters = ({"task": {"kind": "image", "held_out": share, "side": 64}} for share in (0.5, 0.25))
+    one = replace(one, config=halves)
+    assert titles(config=quarters) == ["loss", "PSNR, held-out pixels (dB), of different pixels"]
 
 
 def test_a_long_label_is_cut_where_one_points() -> None:

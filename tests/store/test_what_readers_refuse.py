@@ -40,8 +40,8 @@ def shaped(*shape, name="p"):
     return of(parameters=(Parameter(name, shape),))
 
 
-def pairs(t, outputs=1, right_t=3):
-    return of(PairsFactor(RNG.random((N, outputs, t, 4)), RNG.random((N, C, right_t, 5))))
+def pairs(t):
+    return of(PairsFactor(RNG.random((N, 1, t, 4)), RNG.random((N, C, t, 5))))
 
 
 def sparse(**changes):
@@ -65,13 +65,12 @@ WRONG = {  # name -> (arguments of SnapshotWriter.write, what the message says)
     "an index too large": ((Y, sparse(columns=3, indices=NODES)), "add up to a*b = 1*3 = 3, got 7"),
     "an index beyond": ((Y, sparse(indices=NODES + 4)), "indices from 0 to 6, or -1 for padding, got 7"),
     "an index below -1": ((Y, sparse(indices=NODES - 2)), "indices from 0 to 6, or -1 for padding, got -2"),
-    "fewer indices than values": ((Y, sparse(indices=NODES[:, :1])), "values: expected shape (6, 2, 1)"),
-    "indices of one sample": ((Y, sparse(indices=NODES[:1])), "expected int64 of shape (6, 2), got int64 of"),
     "no entries": ((Y, sparse(indices=NODES[:, :0], values=VALUES[..., :0])), "expected shape (6, any)"),
-    "no columns": ((Y, sparse(columns=0)), "block w, right, columns: expected a whole number from 1"),
-    "pairs of other uses": ((Y, pairs(2)), "right/right: expected shape (6, 2, 2, any), got (6, 2, 3, 5)"),
-    "pairs of no use": ((Y, pairs(0, right_t=0)), "right/left: expected shape (6, any, any), got (6, 0, 4)"),
-    "pairs for each output": ((Y, pairs(3, outputs=2)), "right/left: expected one vector for all outputs"),
+    "pairs of no use": ((Y, pairs(0)), "right/left: expected shape (6, any, any), got (6, 0, 4)"),
+    "no Jacobian": ((Y, 3), "snapshot: expected a Jacobian, such as run['end'].jacobian, got 3"),
+    "an array": ((Y, RIGHT), "snapshot: expected a Jacobian, such as run"),
+    "arrays": ((Y, {"w": RIGHT}), "snapshot: expected a Jacobian, such as run"),
+    "a block": ((Y, block()), "snapshot: expected a Jacobian, such as run['end'].jacobian, got Block('w'"),
     "an order that is a half": ((Y, of(order=0.5)), "block w, order: expected a whole number"),
     "an order that is none": ((Y, of(order=None)), "block w, order: expected a whole number"),
     "an order that is true": ((Y, of(order=True)), "block w, order: expected a whole number"),

@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+from collections import Counter
 from dataclasses import replace
 
 import cases
@@ -26,6 +27,7 @@ import ntkspec
 from ntkspec.errors import NtkspecError, OutputError, UsageError
 from ntkspec.jacobian import Block, Jacobian
 from ntkspec.store import RunWriter, disk, open_run, writer
+from ntkspec.store.stored import Stored
 
 INPUTS = np.linspace(0, 1, 24).reshape(12, 2)
 
@@ -456,6 +458,59 @@ def test_a_snapshot_that_is_merged_is_complete_at_every_moment(tmp_path, monkeyp
         assert [snap.id for snap in run] == ["other step", "a", "other blocks", "other outputs"]
     with open_run(tmp_path / "run.h5") as run:
         assert (run["b"].id, dict(run["b"].metrics)) == ("a", {"a": 1, "b": 1})
+
+
+def test_factors_in_a_file_are_read_to_be_checked_and_to_be_written(tmp_path, monkeypatch):
+    """All of them were read once more for their shapes; of one row, these are the same."""
+    jac, rows, read = cases.mixed(12), Counter(), Stored._read
+    with RunWriter(tmp_path / "a.h5", inputs=INPUTS) as run, run.snapshot("s", step=0, label="") as snapshot:
+        snapshot.write(0, INPUTS, jac)
+
+    def counted(stored, start, stop):
+        values = read(stored, start, stop)
+        rows[stored.where] += len(values)
+        return values
+
+    with open_run(tmp_path / "a.h5") as first, RunWriter(tmp_path / "b.h5", inputs=INPUTS) as run:
+        monkeypatch.setattr(Stored, "_read", counted)
+        with run.snapshot("s", step=0, label="") as snapshot:
+            snapshot.write(0, INPUTS, first["s"].jacobian)
+    assert {*rows.values()} == {1 + 12 + 12}
+    with open_run(tmp_path / "b.h5") as run:
+        run.check_values()
+        assert same(run["s"].jacobian.load(), jac)
+
+
+@pytest.mark.parametrize("id", ["x", "begun", 3, None])
+def test_a_snapshot_that_is_not_there_is_said(id, tmp_path):
+    """A `KeyError` of h5py came."""
+    with RunWriter(tmp_path / "run.h5", inputs=INPUTS) as run:
+        with run.snapshot("end", step=0, label="") as snapshot:
+            snapshot.write(0, INPUTS, cases.mixed(12))
+        with contextlib.suppress(ZeroDivisionError), run.snapshot("begun", step=1, label=""):
+            for call in (run.merge, run.read, lambda id: run.relabel(id, "best", {})):
+                with pytest.raises(
+                    UsageError, match=r"snapshot: expected the id of a complete one \(end\), got "
+                ):
+                    call(id)
+            raise ZeroDivisionError
+
+
+def test_a_file_that_was_finished_is_said_to_be(tmp_path):
+    with RunWriter(tmp_path / "run.h5", inputs=INPUTS) as run:
+        with run.snapshot("end", step=0, label="") as snapshot:
+            snapshot.write(0, INPUTS, cases.mixed(12))
+    calls = (
+        lambda: run.snapshot("late", step=1, label="").__enter__(),
+        lambda: run.merge("end"),
+        lambda: run.picture("truth", np.zeros((4, 4), np.uint8)),
+        lambda: run.complete_snapshots,
+    )
+    for call in calls:
+        with pytest.raises(
+            UsageError, match=r"run\.h5: expected a run file that is being written, got one that"
+        ):
+            call()
 
 
 def test_a_block_that_names_no_parameters_can_be_read(tmp_path):

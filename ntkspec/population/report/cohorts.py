@@ -14,7 +14,7 @@ from ntkspec.population.intervals import Interval, interval, median
 from ntkspec.population.outcomes import indices
 from ntkspec.population.report.enclosures import Enclosure, Values, agree, mean, quantile
 from ntkspec.population.report.records import KeptPopulation, KeptRun, KeptSnapshot, KeptSpectrum
-from ntkspec.qualities import values_of
+from ntkspec.qualities import OF_SOME_PIXELS, PSNR_HELD_OUT, values_of
 from ntkspec.report.decades import Known
 from ntkspec.report.grouping import grouped
 from ntkspec.report.style import Stage
@@ -84,16 +84,18 @@ class Cohort:
     spectra: Mapping[str, SpectrumStatistics]
     metrics: Mapping[str, MetricStatistics]
     infinite: Mapping[str, int]  # metrics that are infinite in some runs: in how many
+    held_out: frozenset[tuple[str, ...]]  # the sets of pixels that its runs held out, as far as is known
+    not_averaged: tuple[str, ...]  # metrics that are of other pixels in some of its runs than in others
 
 
 def cohorts_of(population: KeptPopulation) -> tuple[Cohort, ...]:
     """Return all cohorts, sorted by label, then by step and by number of runs, both in descending order."""
     members = grouped(
-        ((run.label, snapshot.name, _kernels(run, snapshot)), snapshot)
+        ((run.label, snapshot.name, _kernels(run, snapshot)), (run, snapshot))
         for run in population.runs
         for snapshot in run.snapshots
     )
-    cohorts = [_cohort(*key, snapshots) for key, snapshots in members.items()]
+    cohorts = [_cohort(*key, of_cohort) for key, of_cohort in members.items()]
     place = {label: i for i, label in enumerate(population.examples)}
     return tuple(
         sorted(cohorts, key=lambda cohort: (place[cohort.label], -cohort.step, -cohort.runs, cohort.kernels))
@@ -116,10 +118,20 @@ def _kernels(run: KeptRun, snapshot: KeptSnapshot) -> Kernels:
     return Kernels(snapshot.spectra["total"].size, run.outputs, run.mode)
 
 
-def _cohort(label: str, name: str, kernels: Kernels, snapshots: Sequence[KeptSnapshot]) -> Cohort:
+def _cohort(
+    label: str, name: str, kernels: Kernels, members: Sequence[tuple[KeptRun, KeptSnapshot]]
+) -> Cohort:
+    snapshots = [snapshot for _, snapshot in members]
+    held_out = frozenset(
+        run.held_out
+        for run, snapshot in members
+        if run.held_out is not None and PSNR_HELD_OUT.name in values_of(snapshot.metrics)
+    )
     spectra = grouped(item for snapshot in snapshots for item in snapshot.spectra.items())
     metrics = grouped(item for snapshot in snapshots for item in values_of(snapshot.metrics).items())
-    finite = {metric: [value for value in values if value < math.inf] for metric, values in metrics.items()}
+    not_averaged = [metric for metric in OF_SOME_PIXELS if metric in metrics and len(held_out) > 1]
+    averaged = {metric: values for metric, values in metrics.items() if metric not in not_averaged}
+    finite = {metric: [value for value in values if value < math.inf] for metric, values in averaged.items()}
     with np.errstate(over="ignore", invalid="ignore"):  # numbers of foreign files may be as large as any
         return Cohort(
             label=label,
@@ -131,8 +143,10 @@ def _cohort(label: str, name: str, kernels: Kernels, snapshots: Sequence[KeptSna
             spectra={kernel: _of_spectra(group) for kernel, group in spectra.items()},
             metrics={metric: _of_metric(known) for metric, known in finite.items() if known},
             infinite={
-                metric: count for metric, values in metrics.items() if (count := values.count(math.inf))
+                metric: count for metric, values in averaged.items() if (count := values.count(math.inf))
             },
+            held_out=held_out,
+            not_averaged=tuple(not_averaged),
         )
 
 

@@ -28,6 +28,8 @@ def caption(cohorts: Sequence[Cohort], labels: Sequence[ShownLabel]) -> Caption:
     more = f" {_MOST_METRICS} of {metrics} metrics; runs.csv has all." if metrics > _MOST_METRICS else ""
     if any(cohort.infinite for cohort in cohorts):
         more += " A run in which a metric is infinite is left out of that metric's panel."
+    if any(cohort.not_averaged for cohort in cohorts):
+        more += " A label whose runs held out different pixels is left out of the panels of these PSNRs."
     return Caption(
         title="Metrics",
         alt="Dot plots of each metric: a row for each label, with the mean and the spread of its runs.",

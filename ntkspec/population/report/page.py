@@ -79,6 +79,10 @@ def _notes(cohorts: Sequence[Cohort], rows: Sequence[Row]) -> list[str]:
             f"{wording.NETWORK.capitalize()}: by its activation regions, the network's kernel is singular in "
             "exact arithmetic; eigenvalues are those of the numbers as stored, which are rounded."
         )
+    if len({pixels for cohort in cohorts for pixels in cohort.held_out}) > 1:
+        mixed = any(cohort.not_averaged for cohort in cohorts)
+        more = f"; where those of one label did ({wording.OTHER_PIXELS}), there is no mean" if mixed else ""
+        sentences.append(f"Runs held out different pixels: PSNRs of these do not compare{more}.")
     if len(rows) < len(cohorts):
         sentences.append(f"The first {len(rows)} of {len(cohorts)} rows; population.json has all.")
     return sentences

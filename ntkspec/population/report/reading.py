@@ -19,6 +19,7 @@ from ntkspec.report.from_json import read_report
 from ntkspec.report.names import named_snapshots
 from ntkspec.report.records import Report, RunReport, SnapshotReport
 from ntkspec.report.style import Stage, stages
+from ntkspec.report.targets import held_out_pixels
 from ntkspec.report.to_csv import kernel_numbers
 from ntkspec.spectral import Spectrum
 
@@ -86,6 +87,7 @@ def _kept_run(run: RunReport, path: Path, backend: str) -> KeptRun:
         outputs=run.outputs,
         backend=backend,
         mode=str(run.mode) if run.outputs > 1 else "trace",  # of one output all are the same
+        held_out=held_out_pixels(run),
         snapshots=tuple(
             _kept_snapshot(name, snap, stage_of.get(id(snap))) for name, snap in named_snapshots(run)
         ),

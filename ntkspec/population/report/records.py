@@ -66,6 +66,7 @@ class KeptRun:
     outputs: int
     backend: str  # "cpu" or "gpu", on which the last bits of its numbers depend
     mode: str  # how several outputs were taken together: "trace", "full" or the number of one
+    held_out: tuple[str, ...] | None  # which pixels; see `ntkspec.report.targets.held_out_pixels`
     snapshots: tuple[KeptSnapshot, ...]
 
 

@@ -70,7 +70,9 @@ def in_order(metrics: Iterable[str]) -> list[str]:
 
 def metrics_in_table(cohorts: Iterable[Cohort]) -> list[str]:
     """Return the metrics that have a column: those that `ntkspec.qualities` knows, or else the first few."""
-    metrics = in_order(name for cohort in cohorts for name in (*cohort.metrics, *cohort.infinite))
+    metrics = in_order(
+        name for cohort in cohorts for name in (*cohort.metrics, *cohort.infinite, *cohort.not_averaged)
+    )
     return [name for name in metrics if name in QUALITIES] or metrics[:_MOST_METRICS]
 
 

@@ -49,6 +49,7 @@ def _cohort(cohort: Cohort) -> dict[str, object]:
         "runs": cohort.runs,
         "metrics": {name: _metric(statistics) for name, statistics in cohort.metrics.items()},
         "infinite": cohort.infinite,  # by metric: in how many runs, which "metrics" leaves out
+        "not_averaged": list(cohort.not_averaged),  # of other pixels in other runs; in neither of these two
         "spectra": {name: _spectrum(statistics) for name, statistics in cohort.spectra.items()},
     }
 

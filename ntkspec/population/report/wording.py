@@ -19,6 +19,7 @@ _STATES: Mapping[State, str] = {
     "not computed": "not computed",
 }
 NETWORK = "network singular"
+OTHER_PIXELS = "different pixels"
 
 
 @dataclass(frozen=True)
@@ -90,8 +91,11 @@ def counts(runs: Mapping[State, int]) -> str:
 def metric(name: str, cohort: Cohort) -> Cell:
     """Return a cell with the mean of a metric and its interval, in its unit; "-" if it has no value.
 
-    Runs in which it is infinite are not in the mean, and counted beside it.
+    Runs in which it is infinite are not in the mean, and counted beside it. It has none where it is of other
+    pixels in some runs than in others.
     """
+    if name in cohort.not_averaged:
+        return Cell("-", OTHER_PIXELS)
     statistics, infinite = cohort.metrics.get(name), cohort.infinite.get(name, 0)
 
     def form(value: float, count: int) -> str:

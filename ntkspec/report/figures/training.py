@@ -12,12 +12,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from ntkspec.qualities import quality_of
 from ntkspec.report.canvas import drawn, in_data, light_grid, new_axes, new_figure, say, text
 from ntkspec.report.curves import sign_of
 from ntkspec.report.figures import Caption
 from ntkspec.report.legends import FLOOR, legend_below, mark, run_handles
-from ntkspec.report.names import clean
 from ntkspec.report.records import Report
 from ntkspec.report.style import StyledRun, styled_runs
 from ntkspec.report.through_training import (
@@ -31,6 +29,7 @@ from ntkspec.report.through_training import (
     drawn_metrics,
     has_training,
     log_beyond,
+    metric_title,
     steps_of,
 )
 
@@ -45,7 +44,7 @@ _HOLLOW: dict[str, Any] = {"markerfacecolor": "white"}
 
 def caption(report: Report) -> Caption:
     """Return the figure's title, alternative text and caption."""
-    metrics = (clean(quality_of(name).axis_title, 40) for name in drawn_metrics(report))
+    metrics = (metric_title(report, name) for name in drawn_metrics(report))
     return Caption(
         title="Through training",
         alt=f"Panels against the step of training: {'; '.join((*TITLES.values(), *metrics))}. A line for "
@@ -77,7 +76,7 @@ def draw(report: Report) -> Figure | None:
     for axes, (quantity, of_runs) in zip(panels, courses.items(), strict=True):
         for run, points in of_runs:
             draw_course(axes, axis, run, points, sign_of(run, several=len(runs) > 1))
-        axes.set_title(title_of(quantity), fontsize=10)
+        axes.set_title(title_of(report, quantity), fontsize=10)
         finish_course(axes, quantity)
         _steps(axes, axis, steps)
     for axes in panels[-2:]:
@@ -128,9 +127,10 @@ def _draw_floor(axes: Axes, axis: StepAxis, run: StyledRun, points: Sequence[Poi
         axes.plot(at, floors, color=run.colour, linewidth=0.8, alpha=_FAINT, marker=marker, zorder=1.0)
 
 
-def title_of(quantity: str) -> str:
-    """Return the title of a quantity or of a metric, with its unit, as matplotlib draws it."""
-    return (TITLES.get(quantity) or text(quality_of(quantity).axis_title)) + _SYMBOLS.get(quantity, "")
+def title_of(report: Report, quantity: str) -> str:
+    """Return the title of a quantity or of a metric, as matplotlib draws it; see `metric_title`."""
+    title = TITLES.get(quantity) or text(metric_title(report, quantity), 80)
+    return title + _SYMBOLS.get(quantity, "")
 
 
 def finish_course(axes: Axes, quantity: str) -> None:
