@@ -27,11 +27,6 @@ class ChunkBlock(Protocol):
     @property
     def plan(self) -> BlockPlan: ...
 
-    @property
-    def nbytes(self) -> int:
-        """Return the bytes as stored."""
-        ...
-
     def bad_rows(self) -> Tensor:
         """Return which samples have a NaN or an Inf: bool (n,)."""
         ...
@@ -61,11 +56,6 @@ class ProductBlock:
     left: Tensor | SparseRows | None  # (n, a), or (n, 1, k); None: ones of width 1
     right: Tensor  # (n, c, b)
     places: Mapping[str, Tensor]  # positions of the numbers in their parameter, if not in order
-
-    @property
-    def nbytes(self) -> int:
-        """Return the bytes as stored."""
-        return self.right.nbytes + _bytes(self.left)
 
     def bad_rows(self) -> Tensor:
         """See `ChunkBlock.bad_rows`."""
@@ -134,11 +124,6 @@ class PairsBlock:
     right: Tensor  # (n, c, T, b)
     places: Mapping[str, Tensor]  # see ProductBlock
 
-    @property
-    def nbytes(self) -> int:
-        """Return the bytes as stored."""
-        return self.left.nbytes + self.right.nbytes
-
     def _as_products(self) -> ProductBlock:
         """Return a block of products in which each use is a sample of its own."""
         return ProductBlock(
@@ -175,13 +160,6 @@ class RowsBlock:
     plan: BlockPlan
     rows: SparseRows
     levels: Sequence[Factors] | None  # the rows as products; None: they are no products
-
-    @property
-    def nbytes(self) -> int:
-        """Return the bytes as stored."""
-        if self.levels is None:
-            return _bytes(self.rows)
-        return sum(_bytes(level.left) + level.right.nbytes for level in self.levels)
 
     def bad_rows(self) -> Tensor:
         """See `ChunkBlock.bad_rows`."""
@@ -235,24 +213,15 @@ class RowsBlock:
         return blocks
 
 
-def _bytes(side: Tensor | SparseRows | None) -> int:
-    if isinstance(side, SparseRows):
-        return side.values.nbytes + side.indices.numel() * _index_type(side.columns).itemsize
-    return 0 if side is None else side.nbytes
-
-
 def _block(plan: BlockPlan, name: str, left: Factor | None, right: Factor) -> Block:
     parameters = tuple(Parameter(owned.name, owned.shape) for owned in plan.owned)
     return Block(name, plan.role, right.samples, right.outputs, left, right, plan.order, parameters)
 
 
 def _sparse(rows: SparseRows, dtype: DTypeLike) -> SparseFactor:
-    indices = _numpy(rows.indices, _index_type(rows.columns))
+    index = np.int32 if rows.columns <= np.iinfo(np.int32).max else np.int64
+    indices = _numpy(rows.indices, index)
     return SparseFactor(indices, _numpy(rows.values, dtype), rows.columns)
-
-
-def _index_type(columns: int) -> np.dtype[np.signedinteger]:
-    return np.dtype(np.int32 if columns <= np.iinfo(np.int32).max else np.int64)
 
 
 def _numpy(tensor: Tensor, dtype: DTypeLike) -> NDArray[Any]:

@@ -63,7 +63,9 @@ def capturing(model: nn.Module, plans: Sequence[BlockPlan]) -> Iterator[list[Cap
     """
     captures = [Capture(plan) for plan in plans if plan.kind == "lookup"]
     handles = [
-        model.get_submodule(capture.plan.module).register_forward_hook(capture.hook, with_kwargs=True)
+        model.get_submodule(capture.plan.owned[0].module).register_forward_hook(
+            capture.hook, with_kwargs=True
+        )
         for capture in captures
     ]
     try:

@@ -42,7 +42,6 @@ class BlockPlan:
 
     name: str
     forms: tuple[Form, ...]  # of each parameter; all of one kind
-    module: str  # path of the module that holds the parameters
     role: str
     owned: tuple[Owned, ...]
 
@@ -130,7 +129,7 @@ def lay_out(prepared: Prepared, choices: Choices, roles: Roles) -> tuple[BlockPl
         alone = members[0].module and len(modules) == 1 and blocks_of_module[members[0].module] == 1
         name = _unique(one_level(members[0].module if alone else members[0].name), taken)
         forms = tuple(choices.forms[owned.name] for owned in members)
-        plans.append(BlockPlan(name, forms, members[0].module, role, tuple(members)))
+        plans.append(BlockPlan(name, forms, role, tuple(members)))
     return tuple(plans)
 
 
