@@ -19,7 +19,7 @@ from ntkspec.export.gradients import Gradients, gradients_of, random_cotangents,
 from ntkspec.export.layout import Choices
 from ntkspec.export.prepare import Prepared
 from ntkspec.export.replan import Replan
-from ntkspec.export.tolerance import Difference, Limit, Tolerance, largest
+from ntkspec.export.tolerance import Difference, Tolerance, largest
 
 SEARCHED = 256  # samples, spread over the data, for the scale of outputs near zero
 WITH_OUTPUTS, WITH_GRADIENTS = 8, 4  # samples of a chunk that are compared
@@ -50,14 +50,14 @@ def compares_alone(prepared: Prepared, x: Tensor, tables: Collection[str], other
         for name, gradient in _gradients_alone(prepared, x[i : i + 1], alone, v[i : i + 1], tables).items():
             total[name] = total[name] + gradient if name in total else gradient
             scale[name] = scale[name] + gradient.abs() if name in scale else gradient.abs()
-    if _limit(prepared).worst(changes):
+    if Tolerance.from_dtype(prepared.dtype).dense.worst(changes):
         whole = _largest_output(prepared, spread(others, SEARCHED), len(x))
         changes = [replace(change, whole=max(change.whole, whole)) for change in changes]
     whole = largest(together.values())
     errors = [
         Difference.from_tensors(_less(total[name], together[name]), scale[name], whole) for name in total
     ]
-    if _of_single(prepared).worst(errors):
+    if Tolerance.from_dtype(prepared.dtype, single=True).dense.worst(errors):
         each = range(len(x))
         errors = [error for i in each for error in _errors_of_one(prepared, x, i, tables, whole)]
     return _verdict(prepared, x, changes, errors)
@@ -154,7 +154,7 @@ def _at_or_beside(
     def errors(x: Tensor, alone: Tensor) -> list[Difference]:
         return compare(_gradients_alone(prepared, x, alone, random_cotangents(alone), tables))
 
-    at, limit = errors(x[i : i + 1], alone), _of_single(prepared)
+    at, limit = errors(x[i : i + 1], alone), Tolerance.from_dtype(prepared.dtype, single=True).dense
     if limit.worst(at):
         for moved in _beside(x, i):
             with contextlib.suppress(ExportError):  # the model may not be defined there
@@ -231,20 +231,12 @@ def _largest_output(prepared: Prepared, x: Tensor, at_once: int) -> float:
         return largest(evaluate(prepared.model, part, connected=False) for part in torch.split(x, at_once))
 
 
-def _limit(prepared: Prepared) -> Limit:
-    return Tolerance.from_dtype(prepared.dtype, Choices()).dense
-
-
-def _of_single(prepared: Prepared) -> Limit:
-    return Tolerance.from_dtype(prepared.dtype, Choices(single=True)).dense
-
-
 def _verdict(prepared: Prepared, x: Tensor, changes: list[Difference], errors: list[Difference]) -> bool:
     """Return whether only single precision explains what changes in outputs and gradients at x (n, d)."""
-    dtype, limit = prepared.dtype, _limit(prepared)
+    dtype, limit = prepared.dtype, Tolerance.from_dtype(prepared.dtype).dense
     if not limit.worst(changes + errors):
         return dtype == torch.float32
-    if not _of_single(prepared).worst(changes + errors):
+    if not Tolerance.from_dtype(dtype, single=True).dense.worst(changes + errors):
         return True
     by_outputs, by_gradients = limit.worst(changes), limit.worst(errors)
     if not by_outputs:

@@ -56,7 +56,7 @@ def compute(
         Replan: a choice does not hold on these samples.
         ExportError: the Jacobian is not finite, or no route gives what autograd gives.
     """
-    tolerance = Tolerance.from_dtype(prepared.dtype, choices)
+    tolerance = Tolerance.from_dtype(prepared.dtype, single=choices.single)
     try:
         done = factored(prepared, plans, choices, x, probing=probing)
     except (Replan, UnregisteredError, MemoryBudgetError):
@@ -190,11 +190,11 @@ def _dense_failure(
 
     It is a `Replan` as long as there is another route to try.
     """
-    worst = Tolerance.from_dtype(prepared.dtype, choices).dense.worst(differences)
+    worst = Tolerance.from_dtype(prepared.dtype, single=choices.single).dense.worst(differences)
     if not choices.loop:
         return Replan(replace(choices, loop=f"vmap differs from autograd by {worst:.1e}, relative"))
-    single = replace(choices, single=True)
-    if not choices.single and not Tolerance.from_dtype(prepared.dtype, single).dense.worst(differences):
+    wider = Tolerance.from_dtype(prepared.dtype, single=True)
+    if not choices.single and not wider.dense.worst(differences):
         return Replan(Choices(first_forms(prepared, survey_of(prepared, x)), choices.unused, single=True))
     require_gradient(prepared, x)
     return ExportError(

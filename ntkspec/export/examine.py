@@ -16,7 +16,6 @@ from ntkspec.export.context import evaluation
 from ntkspec.export.evaluation import GIVE_NUMBERS, BackwardError, ForwardError, dense, evaluate
 from ntkspec.export.forms import Form, first_forms, survey
 from ntkspec.export.gradients import Gradients, gradients_of, random_cotangents
-from ntkspec.export.layout import Choices
 from ntkspec.export.prepare import Precision, Prepared, prepare
 from ntkspec.export.registered import require_registered
 from ntkspec.export.tolerance import Difference, Tolerance, largest
@@ -100,7 +99,7 @@ def _try_other_precision(prepared: Prepared, x: Tensor) -> Precision | None:
 
 def _require_repeatable(prepared: Prepared, x: Tensor, outputs: Tensor) -> None:
     again = evaluate(prepared.model, x)
-    limit = Tolerance.from_dtype(outputs.dtype, Choices()).dense
+    limit = Tolerance.from_dtype(outputs.dtype).dense
     if again.shape != outputs.shape or not limit.holds(Difference.from_tensors(again - outputs, outputs)):
         raise ExportError(
             "model",
@@ -132,7 +131,7 @@ def _require_visible(prepared: Prepared, x: Tensor, gradients: Gradients) -> lis
     Returns:
         Tables whose gradients are not those of their lookups, for instance because a hook changes them.
     """
-    limit = Tolerance.from_dtype(prepared.dtype, Choices(single=True)).dense
+    limit = Tolerance.from_dtype(prepared.dtype, single=True).dense
     whole = largest(gradients.values())
 
     def apart(added: Tensor, by_graph: Tensor | None) -> bool:

@@ -48,7 +48,7 @@ class Start:
         differences = [Difference.from_tensors(now.outputs - self.outputs, self.outputs)]
         pairs = [(size, now.sizes[name]) for name, size in self.sizes.items()]
         differences += [Difference(abs(new - old), max(old, new), whole) for old, new in pairs]
-        worst = Tolerance.from_dtype(prepared.dtype, choices).dense.worst(differences)
+        worst = Tolerance.from_dtype(prepared.dtype, single=choices.single).dense.worst(differences)
         if worst:
             raise ExportError(
                 "model",
