@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -30,6 +31,8 @@ SOMETIMES = "some samples use it in another way"
 FULL = 1 / 4  # a scanned row with a larger share of nonzero numbers is stored dense
 ROOM = 1.25  # a factor for rows that are longer than those seen so far
 RANK_ONE = {torch.float64: 1e-13, torch.float32: 1e-5}  # how far rounding takes a product, relative
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,24 +82,24 @@ def factored(
         elif plan.kind == "rows":
             reads = usage.reads.get(plan.owned[0].name, ())
             terms = zip(reads, samples[plan.name], at[plan.name], strict=True)
-            blocks.append(rows_block(plan, [_entries(*term) for term in terms], choices, outputs))
+            entries = joined([_entries(*term) for term in terms], outputs, outputs.shape[1])
+            blocks.append(rows_block(plan, entries, choices, outputs))
     return Factored(outputs.detach(), blocks, gradients, v, usage)
 
 
-def rows_block(plan: BlockPlan, entries: Sequence[Entries], choices: Choices, outputs: Tensor) -> RowsBlock:
+def rows_block(plan: BlockPlan, entries: Entries, choices: Choices, outputs: Tensor) -> RowsBlock:
     """Build the sparse rows of one parameter, each padded to the planned number of entries.
 
     Raises:
         Replan: a row has more entries than planned, or the rows were planned as products and are none.
     """
     (owned,) = plan.owned
-    n, c = outputs.shape
-    owner, position, values = joined(entries, outputs, c)
+    n, (owner, position, values) = len(outputs), entries
     rows = padded(owner, position, values.to(outputs.dtype), n, owned.size)
     longest, form = rows.indices.shape[1], plan.form
     if longest > form.entries:
         # At least the average: some of these samples may have no gradient, and so no entries.
-        even = -(-sum(len(samples) for samples, _, _ in entries) // n)
+        even = -(-len(owner) // n)
         room = max(longest, even) if not form.entries else int(ROOM * longest)
         if form.kind == "scanned" and room > FULL * owned.size:
             full = replace(form, kind="dense")
@@ -173,9 +176,9 @@ def _edges(plan: BlockPlan, usage: Survey, captures: Mapping[str, Capture]) -> l
     return []
 
 
-def _distributed(edges: Mapping[str, Sequence[GradientEdge]], at: list[Tensor]) -> dict[str, list[Tensor]]:
-    """Split the list of the gradients at all edges into one list for each plan."""
-    rest: Iterator[Tensor] = iter(at)
+def _distributed(edges: Mapping[str, Sequence[GradientEdge]], values: Sequence[_T]) -> dict[str, list[_T]]:
+    """Split the values at all edges into one list for each plan."""
+    rest = iter(values)
     return {name: [next(rest) for _ in of_plan] for name, of_plan in edges.items()}
 
 
@@ -218,8 +221,8 @@ def _samples(
     """
     every = [edge for of_plan in edges.values() for edge in of_plan]
     nonzero = [(gradient != 0).any(-1) for name in edges for gradient in at[name]]
-    rest = iter(owners(outputs, lambda v: _at(every, outputs, v), nonzero) if every else [])
-    by_plan = {name: [next(rest) for _ in of_plan] for name, of_plan in edges.items()}
+    found = owners(outputs, lambda v: _at(every, outputs, v), nonzero) if every else []
+    by_plan = _distributed(edges, found)
     shared = {
         owned.name: "a number of it serves several samples, or its gradient leaves the range of numbers"
         for plan in plans

@@ -151,7 +151,7 @@ def _scanned(
     owned = [plan.owned[0] for plan in scanned]
     by_parameter = sparse_by_loop(prepared.model, owned, x, done.outputs.shape[1])
     return [
-        rows_block(plan, [entries], choices, done.outputs)
+        rows_block(plan, entries, choices, done.outputs)
         for plan, entries in zip(scanned, by_parameter, strict=True)
     ]
 

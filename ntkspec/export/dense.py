@@ -43,18 +43,11 @@ def by_loop(model: nn.Module, owned: Sequence[Owned], x: Tensor, c: int) -> list
 
     It is slow, and right for every model.
     """
-    parameters = [p.parameter for p in owned]
     jacobians = [x.new_zeros(len(x), c, p.size) for p in owned]
     for i in range(len(x)):
-        for o in range(c):
-            # Some graphs allow only one backward pass.
-            outputs = evaluate(model, x[i : i + 1], connected=False)
-            if not outputs.requires_grad:
-                break
-            gradients = differentiate(outputs[0, o], parameters)
+        for o, gradients in enumerate(_gradients_alone(model, owned, x[i : i + 1], c)):
             for jacobian, gradient in zip(jacobians, gradients, strict=True):
-                if gradient is not None:
-                    jacobian[i, o] = gradient.flatten()
+                jacobian[i, o] = gradient
     return jacobians
 
 
