@@ -16,6 +16,7 @@ from ntkspec.export.dense import Entries, joined
 from ntkspec.export.evaluation import differentiate, evaluate
 from ntkspec.export.forms import Form, Survey, survey
 from ntkspec.export.gradients import Gradients, gradients_of, random_cotangents
+from ntkspec.export.graph import is_complex, result_shape
 from ntkspec.export.layout import BlockPlan, Choices
 from ntkspec.export.owners import owners
 from ntkspec.export.prepare import Prepared
@@ -25,7 +26,6 @@ from ntkspec.export.replan import Replan
 from ntkspec.export.several import several_uses
 from ntkspec.export.sparse_rows import SparseRows, padded
 from ntkspec.export.uses import Read
-from ntkspec.export.uses.moves import is_complex, result_shape
 
 SOMETIMES = "some samples use it in another way"
 FULL = 1 / 4  # a scanned row with a larger share of nonzero numbers is stored dense

@@ -17,8 +17,7 @@ from ntkspec.export.prepare import Owned, Prepared
 from ntkspec.export.rank_one import Layout
 from ntkspec.export.uses import Product, Read, Shift, Use, find_uses, is_read, product_of, read_of, shift_of
 from ntkspec.export.uses.find import MOST_USES, Consumers, Moved, is_full_view
-from ntkspec.export.uses.moves import SAMPLERS, is_complex
-from ntkspec.export.uses.moves import operation as operation_of
+from ntkspec.export.uses.moves import SAMPLERS
 from ntkspec.nets.lookup import TableLookup
 
 PAIRS_PAY = 2  # pairs are stored if they take at most half a dense row: docs/adr/0027-pairs-of-factors.md
@@ -80,7 +79,7 @@ class Survey:
         for name, sites in self.sites.items():
             rows, widths = sum(use.rows for use in linear[name]), linear[name][0].widths
             site = first.setdefault(sites, name)
-            if len(sites) == 1 and rows == self.samples and not is_complex(sites[0]):
+            if len(sites) == 1 and rows == self.samples and not graph.is_complex(sites[0]):
                 forms[name] = Form("linear", site=site, widths=widths)
             else:
                 forms[name] = self._several(site, rows, widths)
@@ -96,7 +95,7 @@ class Survey:
         if site in self.products:
             a, b = self.products[site][0].widths
             pairs = uses
-            if any(is_complex(product.node) for product in self.products[site]):
+            if any(graph.is_complex(product.node) for product in self.products[site]):
                 why, pairs = "it multiplies complex numbers, whose parts are two uses", 2 * uses
             if pairs == 1 or PAIRS_PAY * pairs * (a + 1 + b) <= a * b:
                 return Form("pairs", why, site=site, widths=widths, entries=pairs)
@@ -206,7 +205,7 @@ def _dense(uses: Sequence[Use], consumers: Consumers) -> Form:
     if operation in _KNOWN:
         return Form("dense", *_KNOWN[operation])
     remedy = f"if it is a table, look its numbers up first, and apply {operation} to what was read"
-    if any(operation_of(taker.node) in SAMPLERS for taker in consumers.get(uses[0].node, ())):
+    if any(graph.operation(taker.node) in SAMPLERS for taker in consumers.get(uses[0].node, ())):
         remedy = (
             f"look up the corners by their indices, and apply {operation} before weighting them: applied to "
             "what is interpolated, it is another function"

@@ -1,8 +1,9 @@
-"""Autograd's graph of some outputs: its nodes, its leaves, and which node takes which results."""
+"""Autograd's graph of some outputs: its nodes and their operations, its leaves, and who takes which results."""
 
 from __future__ import annotations
 
 import math
+import re
 from typing import Any, NamedTuple, TypeAlias
 
 import torch
@@ -19,6 +20,22 @@ class Consumer(NamedTuple):
     node: Node
     slot: int  # which of its inputs that is
     result: int  # which of the other's results
+
+
+def operation(node: Node) -> str:
+    """Return the operation that made a node, such as "Index" for IndexBackward0."""
+    return re.sub(r"Backward\d*$", "", str(node.name()).split("::")[-1])
+
+
+def result_shape(node: Node, result: int = 0) -> torch.Size:
+    """Return the shape of result number `result` of a node's operation."""
+    return torch.Size(node._input_metadata[result].shape)
+
+
+def is_complex(node: Node, result: int = 0) -> bool:
+    """Return whether result number `result` of a node's operation is complex."""
+    dtype: torch.dtype = node._input_metadata[result].dtype
+    return dtype.is_complex
 
 
 def nodes(outputs: Tensor) -> list[Node]:
