@@ -16,9 +16,8 @@ from ntkspec.export.compute import Chunk, not_finite, or_rounding
 from ntkspec.export.evaluation import evaluate, spread
 from ntkspec.export.forms import survey
 from ntkspec.export.gradients import Gradients, gradients_of, random_cotangents, require_gradient
-from ntkspec.export.layout import Choices
+from ntkspec.export.layout import Choices, Replan
 from ntkspec.export.prepare import Prepared
-from ntkspec.export.replan import Replan
 from ntkspec.export.tolerance import Difference, Tolerance, largest
 
 SEARCHED = 256  # samples, spread over the data, for the scale of outputs near zero

@@ -17,12 +17,11 @@ from ntkspec.export.evaluation import differentiate, evaluate
 from ntkspec.export.forms import Form, Survey, survey
 from ntkspec.export.gradients import Gradients, gradients_of, random_cotangents
 from ntkspec.export.graph import is_complex, result_shape
-from ntkspec.export.layout import BlockPlan, Choices
+from ntkspec.export.layout import BlockPlan, Choices, Replan
 from ntkspec.export.owners import owners
 from ntkspec.export.prepare import Prepared
 from ntkspec.export.rank_one import Factors, factorise
 from ntkspec.export.registered import require_registered
-from ntkspec.export.replan import Replan
 from ntkspec.export.several import several_uses
 from ntkspec.export.sparse_rows import SparseRows, padded
 from ntkspec.export.uses import Read

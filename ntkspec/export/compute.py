@@ -23,10 +23,9 @@ from ntkspec.export.evaluation import BackwardError, evaluate, out_of_memory
 from ntkspec.export.forms import first_forms, survey_of
 from ntkspec.export.gradients import gradients_of, random_cotangents, require_gradient
 from ntkspec.export.graph import result_shape
-from ntkspec.export.layout import BlockPlan, Choices
+from ntkspec.export.layout import BlockPlan, Choices, Replan
 from ntkspec.export.prepare import Prepared
 from ntkspec.export.registered import UnregisteredError
-from ntkspec.export.replan import Replan
 from ntkspec.export.tolerance import Difference, Tolerance, largest
 from ntkspec.jacobian import Jacobian
 
@@ -195,7 +194,8 @@ def _dense_failure(
         return Replan(replace(choices, loop=f"vmap differs from autograd by {worst:.1e}, relative"))
     wider = Tolerance.from_dtype(prepared.dtype, single=True)
     if not choices.single and not wider.dense.worst(differences):
-        return Replan(Choices(first_forms(prepared, survey_of(prepared, x)), choices.unused, single=True))
+        forms = first_forms(prepared, survey_of(prepared, x))
+        return Replan(replace(choices, forms=forms, loop="", full=frozenset(), single=True))
     require_gradient(prepared, x)
     return ExportError(
         "model",

@@ -22,12 +22,11 @@ from ntkspec.export.arrays import ArrayLike, as_array
 from ntkspec.export.compute import compute
 from ntkspec.export.context import evaluation
 from ntkspec.export.foretold import Forecast, planned, seconds_for
-from ntkspec.export.layout import BlockPlan, Choices, given_roles, lay_out
+from ntkspec.export.layout import BlockPlan, Choices, Replan, given_roles, lay_out
 from ntkspec.export.own_precision import note_of_precision
 from ntkspec.export.prepare import ExportWarning, Precision, Prepared, prepare, to_tensor
 from ntkspec.export.probe import Probed, Room, probe, scan_large
-from ntkspec.export.regions import Regions, RegionsLost
-from ntkspec.export.replan import Replan
+from ntkspec.export.regions import Regions
 from ntkspec.export.tolerance import largest
 from ntkspec.export.uses.find import forget_numbers
 from ntkspec.jacobian import Jacobian
@@ -171,7 +170,7 @@ def export(model: nn.Module, inputs: NDArray[np.floating], options: Options, con
     and let the exception pass; it is then called again, with the chunks of a better plan.
     """
     with begun(model, inputs, options) as work:
-        choices, numbered = work.probed.choices, True
+        choices = work.probed.choices
         if options.progress and options.foretell:
             choices, seconds = work.timed(choices)
             forecast = work.forecast(choices, seconds)
@@ -183,18 +182,16 @@ def export(model: nn.Module, inputs: NDArray[np.floating], options: Options, con
                 warnings.warn(line, ExportWarning, stacklevel=3)
             told = (*told, *new)
             plans = work.plans(choices)
-            regions = Regions(work.prepared.model, plans) if numbered else None
+            regions = Regions(work.prepared.model, plans, choices)
             try:
                 chunks = _chunks(work, plans, choices, regions)
                 consume(work.probed.outputs, work.bytes_a_sample(plans), chunks)
                 return _exported(work, plans, choices, told, regions)
             except Replan as replan:
                 choices = work.replanned(replan)
-            except RegionsLost:
-                numbered = False
 
 
-def _chunks(work: Work, plans: tuple[BlockPlan, ...], choices: Choices, regions: Regions | None) -> Stream:
+def _chunks(work: Work, plans: tuple[BlockPlan, ...], choices: Choices, regions: Regions) -> Stream:
     single = choices.single or work.prepared.dtype == torch.float32
     dtype = np.dtype(np.float32 if single else np.float64)
     console, size = Console(stderr=True), work.chunk_size(plans)
@@ -209,9 +206,8 @@ def _chunks(work: Work, plans: tuple[BlockPlan, ...], choices: Choices, regions:
         except ExportError:
             work.probed.start.require(work.prepared, choices)  # if it has changed, that is why
             raise
-        numbers = regions.of(samples.clone()) if regions else None
-        certain = regions is not None and regions.certain
-        yield HostChunk(start, outputs, jacobian, numbers, certain)
+        numbers = regions.of(samples.clone())
+        yield HostChunk(start, outputs, jacobian, numbers, regions.certain)
     work.probed.start.require(work.prepared, choices)  # before the consumer takes the stream for complete
 
 
@@ -250,7 +246,7 @@ def _exported(
     plans: tuple[BlockPlan, ...],
     choices: Choices,
     told: tuple[str, ...],
-    regions: Regions | None,
+    regions: Regions,
 ) -> Exported:
     prepared = work.prepared
     dense = {o.name: plan.reason for plan in plans if plan.kind == "dense" for o in plan.owned}
@@ -278,8 +274,7 @@ def _exported(
         if owned.name in work.probed.sparse and owned.size >= WORTH_A_NOTE and plan.role == "network"
     )
     left_out = dict.fromkeys(prepared.frozen, "frozen") | dict.fromkeys(unused, "unused")
-    count = regions.count if regions else None
-    return Exported(plans, dense, left_out, notes, told, count)
+    return Exported(plans, dense, left_out, notes, told, regions.count)
 
 
 def forecast(

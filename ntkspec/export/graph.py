@@ -1,4 +1,4 @@
-"""Autograd's graph of some outputs: its nodes and their operations, its leaves, and who takes which results."""
+"""Autograd's graph of some outputs: its nodes and their operations, leaves, and who takes which results."""
 
 from __future__ import annotations
 

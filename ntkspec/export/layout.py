@@ -26,6 +26,7 @@ class Choices:
     loop: str = ""  # why torch.func.vmap does not hold, if it does not
     full: frozenset[str] = frozenset()  # large dense parameters whose rows are not mostly zero
     single: bool = False  # gradients agree to single precision alone, as of a model with casts inside
+    regions: bool = True  # activation regions are numbered, if the network has any
 
     def with_forms(self, forms: Mapping[str, Form]) -> Choices:
         """Return choices in which some parameters have other forms, and count as used."""
@@ -34,6 +35,14 @@ class Choices:
     def demote(self, reasons: Mapping[str, str]) -> Choices:
         """Return choices in which some parameters are dense, for the reasons given."""
         return self.with_forms({name: Form("dense", reason) for name, reason in reasons.items()})
+
+
+class Replan(Exception):
+    """A choice does not hold; the export starts again with the choices given."""
+
+    def __init__(self, choices: Choices) -> None:
+        super().__init__("replan")
+        self.choices = choices
 
 
 @dataclass(frozen=True)

@@ -20,10 +20,9 @@ from ntkspec.export.evaluation import evaluate, spread
 from ntkspec.export.examine import examine
 from ntkspec.export.forms import Form
 from ntkspec.export.graph import result_bytes
-from ntkspec.export.layout import WORKING_COPIES, BlockPlan, Choices, lay_out
+from ntkspec.export.layout import WORKING_COPIES, BlockPlan, Choices, Replan, lay_out
 from ntkspec.export.prepare import Prepared
 from ntkspec.export.rank_one import MOST_LEVELS, find_layout
-from ntkspec.export.replan import Replan
 from ntkspec.export.sparse_rows import SparseRows
 from ntkspec.export.steady import Start
 from ntkspec.export.tolerance import largest
