@@ -15,45 +15,40 @@ from rich.console import Console
 from rich.progress import track
 from torch import Tensor, nn
 
-from ntkspec.counts import whole_number
 from ntkspec.errors import ExportError
 from ntkspec.export.alone import check_alone
 from ntkspec.export.arrays import ArrayLike, as_array
+from ntkspec.export.budget import chunk_bytes
 from ntkspec.export.compute import compute
 from ntkspec.export.context import evaluation
 from ntkspec.export.foretold import Forecast, planned, seconds_for
 from ntkspec.export.layout import BlockPlan, Choices, Replan, given_roles, lay_out
 from ntkspec.export.own_precision import note_of_precision
 from ntkspec.export.prepare import ExportWarning, Precision, Prepared, prepare, to_tensor
-from ntkspec.export.probe import Probed, Room, probe, scan_large
+from ntkspec.export.probe import Probed, probe, scan_large
 from ntkspec.export.regions import Regions
 from ntkspec.export.tolerance import largest
 from ntkspec.export.uses.find import forget_numbers
 from ntkspec.jacobian import Jacobian
-from ntkspec.memory import GIB, available_bytes, budget_bytes
+from ntkspec.memory import budget_bytes
 from ntkspec.roles import Roles
 
-CHUNK_SHARE, CHUNK_LIMIT = 0.25, GIB // 4  # of the free memory, and bytes; a chunk takes the smaller
-
 WORTH_A_NOTE = 4096  # numbers of a dense parameter
-SCANNED_AT_ONCE = 32  # samples, so that progress is seen
 
 
 @dataclass(frozen=True)
 class Options:
-    """The options of an export. An invalid size or count raises `UsageError` at once."""
+    """The options of an export. An invalid size raises `UsageError` at once."""
 
     roles: Roles | None = None
     precision: Precision = "float64"
     chunk: int | None = None  # samples at a time; None: what fits the memory
-    memory: float | None = None  # GiB that a chunk may take; None: see CHUNK_SHARE
+    memory: float | None = None  # GiB that a chunk may take; None: see `chunk_bytes`
     progress: bool = False
     foretell: bool = True  # with progress: what it will take
     say: Callable[[str], None] = lambda _: None  # called with a line for every chunk
 
     def __post_init__(self) -> None:
-        if self.chunk is not None:
-            whole_number(self.chunk, "chunk", 1)
         if self.memory is not None:
             budget_bytes(self.memory)
 
@@ -93,32 +88,15 @@ class Work:
     x: Tensor  # (n, d)
     options: Options
     roles: Roles
-    budget: int  # bytes
     probed: Probed
 
     def plans(self, choices: Choices) -> tuple[BlockPlan, ...]:
         """Return the plans of all blocks."""
         return lay_out(self.prepared, choices, self.roles)
 
-    def bytes_a_sample(self, plans: Sequence[BlockPlan]) -> int:
-        """Return the bytes of one sample in all blocks."""
-        itemsize = self.prepared.dtype.itemsize
-        return sum(plan.bytes_a_sample(self.probed.outputs, itemsize) for plan in plans)
-
     def chunk_size(self, plans: tuple[BlockPlan, ...]) -> int:
         """Return how many samples are computed at a time."""
-        if self.options.chunk is not None:
-            return whole_number(self.options.chunk, "chunk", 1)
-        itemsize, outputs = self.prepared.dtype.itemsize, self.probed.outputs
-        fitting = Room(self.budget, outputs, len(self.x)).fit(plans, itemsize)
-        if any(plan.kind == "scanned" for plan in plans):
-            fitting = min(fitting, SCANNED_AT_ONCE)
-        return max(min(fitting, self.budget // max(self._working_bytes(plans), 1), len(self.x)), 1)
-
-    def _working_bytes(self, plans: tuple[BlockPlan, ...]) -> int:
-        """Return the bytes that one sample takes while it is computed."""
-        itemsize, outputs = self.prepared.dtype.itemsize, self.probed.outputs
-        return 2 * self.probed.saved + sum(plan.working_bytes(outputs, itemsize) for plan in plans)
+        return self.options.chunk or self.probed.budget.chunk(plans)
 
     def replanned(self, replan: Replan) -> Choices:
         """Return new choices after an exception has shown that some of them do not hold."""
@@ -139,13 +117,13 @@ class Work:
 
     def forecast(self, choices: Choices, seconds: float = math.nan) -> Forecast:
         """Return what the export will take; `seconds` are those of `timed`, NaN if unknown."""
-        plans = self.plans(choices)
-        itemsize = 4 if choices.single else self.prepared.dtype.itemsize
-        outputs, n = self.probed.outputs, len(self.x)
+        plans, budget = self.plans(choices), self.probed.budget
+        itemsize = 4 if choices.single else budget.itemsize
+        outputs, n = budget.outputs, len(self.x)
         blocks = [
             block for plan in plans for block in planned(plan, plan.bytes_a_sample(outputs, itemsize), n)
         ]
-        chunk = self.chunk_size(plans) * (self._working_bytes(plans) + self.bytes_a_sample(plans))
+        chunk = self.chunk_size(plans) * (budget.working(plans) + budget.stored(plans))
         return Forecast(n, outputs, tuple(blocks), seconds, self.prepared.nbytes + chunk)
 
 
@@ -156,9 +134,9 @@ def begun(model: nn.Module, inputs: NDArray[np.floating], options: Options) -> I
     roles = given_roles(prepared, options.roles)
     with evaluation(prepared.device, prepared.dtype):
         x = to_tensor(inputs, prepared)
-        budget = _budget(options, prepared.device)
+        memory = chunk_bytes(options.memory, prepared.device)
         try:
-            yield Work(prepared, x, options, roles, budget, probe(prepared, x, roles, budget))
+            yield Work(prepared, x, options, roles, probe(prepared, x, roles, memory))
         finally:
             forget_numbers()
 
@@ -170,7 +148,7 @@ def export(model: nn.Module, inputs: NDArray[np.floating], options: Options, con
     and let the exception pass; it is then called again, with the chunks of a better plan.
     """
     with begun(model, inputs, options) as work:
-        choices = work.probed.choices
+        choices, budget = work.probed.choices, work.probed.budget
         if options.progress and options.foretell:
             choices, seconds = work.timed(choices)
             forecast = work.forecast(choices, seconds)
@@ -185,7 +163,7 @@ def export(model: nn.Module, inputs: NDArray[np.floating], options: Options, con
             regions = Regions(work.prepared.model, plans, choices)
             try:
                 chunks = _chunks(work, plans, choices, regions)
-                consume(work.probed.outputs, work.bytes_a_sample(plans), chunks)
+                consume(budget.outputs, budget.stored(plans), chunks)
                 return _exported(work, plans, choices, told, regions)
             except Replan as replan:
                 choices = work.replanned(replan)
@@ -227,18 +205,6 @@ def _on_host(
     whole = max(whole, largest([chunk.outputs]))
     check_alone(prepared, choices, x, chunk, whole)
     return chunk.outputs.cpu().numpy().astype(dtype, copy=False), chunk.to_jacobian(dtype), whole
-
-
-def _budget(options: Options, device: torch.device) -> int:
-    """Return the bytes that a chunk may take, on the device and on the host, to which it is copied."""
-    if options.memory is not None:
-        return budget_bytes(options.memory)
-    free = available_bytes()
-    if device.type == "cuda":
-        # What torch has reserved for later tensors is free, too.
-        reserved = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-        free = min(free, torch.cuda.mem_get_info(device)[0] + reserved)
-    return int(min(CHUNK_SHARE * free, CHUNK_LIMIT))
 
 
 def _exported(

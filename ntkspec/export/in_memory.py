@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
+from ntkspec.counts import whole_number
 from ntkspec.export.arrays import ArrayLike, as_array
 from ntkspec.export.driver import Options, Stream, export
 from ntkspec.export.prepare import ExportWarning, Precision
@@ -57,6 +58,7 @@ def jacobian(
         (('0', '2'), [(3, 8), (9, 1)])
     """
     samples = as_array(inputs, "inputs")
+    chunk = None if chunk is None else whole_number(chunk, "chunk", 1)
     collected = _Collected(len(samples))
     done = export(model, samples, Options(roles, precision, chunk, memory), collected.replace)
     for note in done.notes:

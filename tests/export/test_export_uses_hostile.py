@@ -15,7 +15,7 @@ from test_export_uses import assert_kernels, of_table, rows_by_autograd
 from torch import Tensor, nn
 
 from ntkspec import gram
-from ntkspec.export import ExportWarning, forecast, jacobian, probe, several
+from ntkspec.export import ExportWarning, budget, forecast, jacobian, probe, several
 from ntkspec.export import foretold as foretold_module
 from ntkspec.jacobian import DenseFactor, PairsFactor, SparseFactor
 
@@ -316,9 +316,9 @@ def test_what_is_kept_but_once_is_no_samples() -> None:
         return torch.exp(m.p)[zoo.cells(x)].sum(1)
 
     model = zoo.build((50_000, zoo.WIDTH), copied, 1).double()
-    each = probe._saved_bytes(model, inputs(40), 10**9)
+    each = budget.saved_bytes(model, inputs(40), 10**9)
     assert 100 < each < 10_000
-    assert each > probe._saved_bytes(zoo.build(TABLE, copied, 1).double(), inputs(40), 10**9) / 2
+    assert each > budget.saved_bytes(zoo.build(TABLE, copied, 1).double(), inputs(40), 10**9) / 2
 
 
 class Nearest(nn.Module):
