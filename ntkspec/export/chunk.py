@@ -18,11 +18,11 @@ from ntkspec.export.forms import Form, Survey, survey
 from ntkspec.export.gradients import Gradients, gradients_of, random_cotangents
 from ntkspec.export.graph import is_complex, result_shape
 from ntkspec.export.layout import BlockPlan, Choices, Replan
+from ntkspec.export.matrices import used_once, used_several_times
 from ntkspec.export.owners import owners
 from ntkspec.export.prepare import Prepared
 from ntkspec.export.rank_one import Factors, factorise
 from ntkspec.export.registered import require_registered
-from ntkspec.export.several import several_uses
 from ntkspec.export.sparse_rows import SparseRows, padded
 from ntkspec.export.uses import Read
 
@@ -73,9 +73,10 @@ def factored(
     blocks: list[ChunkBlock] = []
     for plan in plans:
         if plan.kind == "linear":
-            blocks.append(_product(plan, usage, at[plan.name], outputs))
+            blocks.append(used_once(plan, usage, at[plan.name], outputs))
         elif plan.kind == "pairs":
-            blocks.append(several_uses(plan, usage, samples[plan.name], at[plan.name], choices, outputs))
+            uses = samples[plan.name], at[plan.name]
+            blocks.append(used_several_times(plan, usage, *uses, choices, outputs))
         elif plan.kind == "lookup":
             blocks.append(_declared(plan, captures[plan.name], at[plan.name]))
         elif plan.kind == "rows":
@@ -151,8 +152,9 @@ def _require_planned(
                 why = "a shift of several products, in a role of its own" if shifts_alone else SOMETIMES
                 changed |= {owned.name: Form("dense", why) for owned in plan.owned}
         elif plan.kind == "linear" and now:
-            together = {(form.kind, form.site) for form in now.values()}
-            if len(now) < len(plan.owned) or len(together) > 1 or now[plan.owned[0].name].kind != "linear":
+            same = {(form.kind, form.site) for form in now.values()}
+            added = [now[owned.name].added for owned in plan.owned if owned.name in now]
+            if len(same) > 1 or added != [form.added for form in plan.forms] or same.pop()[0] != "linear":
                 other = Form("dense", SOMETIMES)
                 seen = [form for form in now.values() if form.kind == "dense"]
                 changed |= {owned.name: (seen or [other])[0] for owned in plan.owned}
@@ -246,36 +248,6 @@ def _entries(read: Read, samples: Tensor, gradients: Tensor) -> Entries:
     owner = samples[..., None].expand(read.positions.shape)
     kept = (owner >= 0) & (read.positions >= 0)
     return owner[kept], *read.terms(gradients, kept)
-
-
-def _product(plan: BlockPlan, usage: Survey, at: list[Tensor], outputs: Tensor) -> ProductBlock:
-    """Build a product block: left is what the matrix is multiplied with, right the gradient at the result.
-
-    A shift, which is added to the product, has a constant for its left factor. If this forward pass uses none
-    of the parameters, both factors are zero and have the planned widths.
-    """
-    n, c = outputs.shape
-    lone_shift = len(plan.forms) == 1 and plan.owned[0].name not in usage.products
-    if not at:
-        widths = [form.widths for form in plan.forms]
-        left = None if lone_shift else outputs.new_zeros(n, sum(a for a, _ in widths))
-        return ProductBlock(plan, left, outputs.new_zeros(n, c, widths[0][1]), {})
-    columns, places = [], {}
-    right = at[0]  # (*result, c)
-    for owned in plan.owned:
-        if owned.name in usage.products:
-            (product,) = usage.products[owned.name]
-            columns.append(product.left.to(outputs.dtype))
-            places[owned.name] = product.positions
-            right = product.right(at[0])
-        else:
-            (shift,) = usage.shifts[owned.name]
-            columns.append(outputs.new_full((n, 1), shift.scale))
-            places[owned.name] = shift.positions
-    right = right.reshape(n, -1, c).movedim(2, 1).to(outputs.dtype)
-    if lone_shift:
-        return ProductBlock(plan, None, columns[0][:, :, None] * right, places)
-    return ProductBlock(plan, torch.cat(columns, dim=1), right.contiguous(), places)
 
 
 def _declared(plan: BlockPlan, capture: Capture, at: list[Tensor]) -> ProductBlock:

@@ -39,6 +39,7 @@ class Form:
     remedy: str = ""  # and what would make one possible
     site: str = ""  # linear, pairs: the first of the parameters that are multiplied and added in one place
     widths: tuple[int, int] = (0, 0)  # linear, pairs: of the left and the right factor
+    added: bool = False  # linear: a shift, which is added
     entries: int = 0  # lookup, rows, scanned: room for the numbers of a sample's row; pairs: for its uses
     layout: Layout | None = None  # rows: stored as products of weights and gradients
     varies: bool = False  # rows, scanned: which numbers are read depends on the sample
@@ -78,9 +79,10 @@ class Survey:
         linear: dict[str, tuple[Product, ...] | tuple[Shift, ...]] = {**self.products, **self.shifts}
         for name, sites in self.sites.items():
             rows, widths = sum(use.rows for use in linear[name]), linear[name][0].widths
+            added = name in self.shifts
             site = first.setdefault(sites, name)
             if len(sites) == 1 and rows == self.samples and not graph.is_complex(sites[0]):
-                forms[name] = Form("linear", site=site, widths=widths)
+                forms[name] = Form("linear", site=site, widths=widths, added=added)
             else:
                 forms[name] = self._several(site, rows, widths)
         return forms

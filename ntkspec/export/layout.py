@@ -65,6 +65,11 @@ class BlockPlan:
         return self.forms[0]
 
     @property
+    def is_shift(self) -> bool:
+        """Return whether it is a shift alone, in a role of its own or added to the product of a constant."""
+        return len(self.forms) == 1 and self.form.added
+
+    @property
     def reason(self) -> str:
         """Return why it is dense; "" if it is not."""
         reasons = dict.fromkeys(form.reason for form in self.forms) if self.kind == "dense" else ()
@@ -87,10 +92,8 @@ class BlockPlan:
         if self.kind == "dense":
             return self.width * columns
         if self.kind in ("linear", "pairs"):
-            once = (
-                sum(parameter_form.widths[0] for parameter_form in self.forms) * itemsize
-                + form.widths[1] * columns
-            )
+            a, b = self.widths
+            once = a * itemsize + b * columns
             return once * (form.entries if self.kind == "pairs" else 1)
         if self.kind == "lookup":
             return form.entries * (4 + itemsize) + self.owned[0].shape[-1] * columns
@@ -113,6 +116,11 @@ class BlockPlan:
     def width(self) -> int:
         """Return how many real numbers the parameters have together."""
         return sum(owned.size for owned in self.owned)
+
+    @property
+    def widths(self) -> tuple[int, int]:
+        """Return the widths of both factors of a block of a matrix and what is added to its products."""
+        return sum(form.widths[0] for form in self.forms), self.form.widths[1]
 
 
 def lay_out(prepared: Prepared, choices: Choices, roles: Roles) -> tuple[BlockPlan, ...]:

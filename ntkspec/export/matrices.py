@@ -1,6 +1,8 @@
-"""Blocks of matrices that each sample uses several times, at several positions or in several operations.
+"""Blocks of matrices, and of shifts that are added to their products.
 
-The Jacobian is a sum over the uses, sum_t left_t (x) right_t, stored as its pairs; see
+The Jacobian is left (x) right: what the matrix is multiplied with, and the gradient at the product. A shift
+has a constant for its left factor. If a sample uses a matrix several times, at several positions or in
+several operations, the Jacobian is a sum over the uses, sum_t left_t (x) right_t, stored as its pairs; see
 docs/adr/0027-pairs-of-factors.md.
 """
 
@@ -12,7 +14,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from ntkspec.export.chunk_blocks import PairsBlock
+from ntkspec.export.chunk_blocks import PairsBlock, ProductBlock
 from ntkspec.export.forms import Form, Survey
 from ntkspec.export.graph import is_complex
 from ntkspec.export.layout import BlockPlan, Choices, Replan
@@ -20,7 +22,28 @@ from ntkspec.export.sparse_rows import places_of
 from ntkspec.export.uses import Product, Shift
 
 
-def several_uses(
+def used_once(plan: BlockPlan, usage: Survey, at: Sequence[Tensor], outputs: Tensor) -> ProductBlock:
+    """Build the block of what each sample uses once, in their order; a shift alone has no left factor.
+
+    Args:
+        plan: of a matrix and of what is added to its products, or of a shift.
+        usage: how they are used.
+        at: gradients at the product or the sum (*result, c); none if no sample uses any of the parameters.
+        outputs: (n, c).
+    """
+    (n, c), (a, b) = outputs.shape, plan.widths
+    left, right = outputs.new_zeros(n, a), outputs.new_zeros(n, c, b)
+    if at:
+        left = _columns(plan, usage, 0).to(outputs.dtype)
+        rows = at[0] if plan.is_shift else _product_of(plan, usage, 0).right(at[0])
+        right = rows.reshape(n, -1, c).movedim(2, 1).to(outputs.dtype)
+    places = _places(plan, usage)
+    if plan.is_shift:
+        return ProductBlock(plan, None, left[:, :, None] * right, places)
+    return ProductBlock(plan, left, right.contiguous(), places)
+
+
+def used_several_times(
     plan: BlockPlan,
     usage: Survey,
     samples: Sequence[Tensor],
@@ -41,8 +64,7 @@ def several_uses(
     Raises:
         Replan: a sample uses the matrix more often than was planned, or shares a row with another sample.
     """
-    n, c = outputs.shape
-    a, b = sum(form.widths[0] for form in plan.forms), plan.form.widths[1]
+    (n, c), (a, b) = outputs.shape, plan.widths
     owners = [outputs.new_zeros(0, dtype=torch.long)]
     lefts, rights = [outputs.new_zeros(0, a)], [outputs.new_zeros(0, b, c)]
     for use, (owner, gradient) in enumerate(zip(samples, at, strict=True)):
