@@ -14,9 +14,9 @@ from torch import Tensor
 from ntkspec.errors import ExportError
 from ntkspec.export.compute import Chunk, not_finite, or_rounding
 from ntkspec.export.evaluation import evaluate, spread
-from ntkspec.export.forms import survey
-from ntkspec.export.gradients import Gradients, gradients_of, random_cotangents, require_gradient
+from ntkspec.export.gradients import Gradients, gradients_at, random_cotangents
 from ntkspec.export.layout import Choices, Replan
+from ntkspec.export.precisions import require_gradient
 from ntkspec.export.prepare import Prepared
 from ntkspec.export.tolerance import Difference, Tolerance, largest
 
@@ -92,18 +92,6 @@ def check_alone(prepared: Prepared, choices: Choices, x: Tensor, chunk: Chunk, w
             errors += _at_or_beside(prepared, x, i, alone, tables, compare)
     if _verdict(prepared, x, changes, errors) and not choices.single and prepared.dtype == torch.float64:
         raise Replan(replace(choices, single=True))
-
-
-def gradients_at(prepared: Prepared, outputs: Tensor, v: Tensor, tables: Collection[str]) -> Gradients:
-    """Return autograd's gradients of sum v * outputs, as sparse vectors for `tables`."""
-    reads = survey(outputs, prepared.trainable).reads
-    gradients = gradients_of(prepared, outputs, v, {name: reads[name] for name in tables if name in reads})
-    return {
-        name: gradient.flatten().to_sparse()
-        if gradient is not None and name in tables and not gradient.is_sparse
-        else gradient
-        for name, gradient in gradients.items()
-    }
 
 
 def _alone(prepared: Prepared, x: Tensor) -> Tensor:

@@ -12,11 +12,11 @@ import torch
 from torch import Tensor, nn
 
 from ntkspec.errors import ExportError
-from ntkspec.export.context import evaluation
 from ntkspec.export.evaluation import GIVE_NUMBERS, BackwardError, ForwardError, dense, evaluate
 from ntkspec.export.forms import Form, first_forms, survey
 from ntkspec.export.gradients import Gradients, gradients_of, random_cotangents
-from ntkspec.export.prepare import Precision, Prepared, prepare
+from ntkspec.export.precisions import in_other_precision
+from ntkspec.export.prepare import Prepared
 from ntkspec.export.registered import require_registered
 from ntkspec.export.tolerance import Difference, Tolerance, largest
 from ntkspec.export.uses import Read
@@ -79,22 +79,19 @@ def _unusual(model: nn.Module) -> str:
     return ""
 
 
-def _try_other_precision(prepared: Prepared, x: Tensor) -> Precision | None:
+def _try_other_precision(prepared: Prepared, x: Tensor) -> str | None:
     """Return the other precision, if the model runs in it; else None.
 
     Raises:
         ExportError: the model runs in it, but depends on a trainable tensor that is not among its parameters.
     """
-    other: Precision = "float32" if prepared.dtype == torch.float64 else "float64"
-    copied = prepare(prepared.source, other)
-    with evaluation(copied.device, copied.dtype):
-        values = x.to(copied.dtype)
+    with in_other_precision(prepared, x) as (copied, values):
         try:
             outputs = evaluate(copied.model, values)
         except ExportError:
             return None
         require_registered(copied, values, outputs)
-    return other
+    return str(copied.dtype).removeprefix("torch.")
 
 
 def _require_repeatable(prepared: Prepared, x: Tensor, outputs: Tensor) -> None:

@@ -12,9 +12,8 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from ntkspec.errors import ExportError
-from ntkspec.export.alone import gradients_at
 from ntkspec.export.evaluation import evaluate
-from ntkspec.export.gradients import random_cotangents
+from ntkspec.export.gradients import gradients_at, random_cotangents
 from ntkspec.export.layout import Choices
 from ntkspec.export.prepare import Prepared
 from ntkspec.export.tolerance import Difference, Tolerance
