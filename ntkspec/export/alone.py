@@ -15,7 +15,7 @@ from ntkspec.errors import ExportError
 from ntkspec.export.compute import Chunk, not_finite, or_rounding
 from ntkspec.export.evaluation import evaluate, spread
 from ntkspec.export.gradients import Gradients, gradients_at, random_cotangents
-from ntkspec.export.layout import Choices, Replan
+from ntkspec.export.plans import Choices, Replan
 from ntkspec.export.precisions import require_gradient
 from ntkspec.export.prepare import Prepared
 from ntkspec.export.tolerance import Difference, Tolerance, largest

@@ -12,7 +12,7 @@ from numpy.typing import DTypeLike, NDArray
 from torch import Tensor
 
 from ntkspec.export.gradients import Gradients
-from ntkspec.export.layout import BlockPlan
+from ntkspec.export.plans import BlockPlan
 from ntkspec.export.prepare import Owned
 from ntkspec.export.rank_one import Factors, written_out
 from ntkspec.export.sparse_rows import SparseRows

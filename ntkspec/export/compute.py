@@ -16,14 +16,14 @@ from torch import Tensor
 
 from ntkspec._io import first_line
 from ntkspec.errors import ExportError, MemoryBudgetError
-from ntkspec.export.chunk import Factored, factored, rows_block
 from ntkspec.export.chunk_blocks import ChunkBlock, ProductBlock
 from ntkspec.export.dense import by_loop, by_vmap, sparse_by_loop
 from ntkspec.export.evaluation import BackwardError, evaluate, out_of_memory
+from ntkspec.export.factored import Factored, factored, rows_block
 from ntkspec.export.forms import first_forms, survey_of
 from ntkspec.export.gradients import gradients_of, random_cotangents
 from ntkspec.export.graph import result_shape
-from ntkspec.export.layout import BlockPlan, Choices, Replan
+from ntkspec.export.plans import BlockPlan, Choices, Replan
 from ntkspec.export.precisions import require_gradient
 from ntkspec.export.prepare import Prepared
 from ntkspec.export.registered import UnregisteredError

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch.autograd.graph import GradientEdge, get_gradient_edge
 
-from ntkspec.export.layout import BlockPlan
+from ntkspec.export.plans import BlockPlan
 from ntkspec.export.sparse_rows import SparseRows
 from ntkspec.nets.lookup import TableLookup
 

@@ -22,7 +22,7 @@ from ntkspec.export.budget import chunk_bytes
 from ntkspec.export.compute import compute
 from ntkspec.export.context import evaluation
 from ntkspec.export.foretold import Forecast, planned, seconds_for
-from ntkspec.export.layout import BlockPlan, Choices, Replan, given_roles, lay_out
+from ntkspec.export.plans import BlockPlan, Choices, Replan, given_roles, lay_out
 from ntkspec.export.precisions import note_of_precision
 from ntkspec.export.prepare import ExportWarning, Precision, Prepared, prepare, to_tensor
 from ntkspec.export.probe import Probed, probe, scan_large

@@ -17,7 +17,7 @@ from torch import Tensor
 from ntkspec.export.chunk_blocks import PairsBlock, ProductBlock
 from ntkspec.export.forms import Form, Survey
 from ntkspec.export.graph import is_complex
-from ntkspec.export.layout import BlockPlan, Choices, Replan
+from ntkspec.export.plans import BlockPlan, Choices, Replan
 from ntkspec.export.sparse_rows import places_of
 from ntkspec.export.uses import Product, Shift
 

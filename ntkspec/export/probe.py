@@ -11,14 +11,14 @@ from torch import Tensor
 
 from ntkspec.export.alone import compares_alone
 from ntkspec.export.budget import Budget, saved_bytes
-from ntkspec.export.chunk import rank_one_limit
 from ntkspec.export.chunk_blocks import ProductBlock, RowsBlock
 from ntkspec.export.compute import Chunk, compute
 from ntkspec.export.dense import mostly_zero
 from ntkspec.export.evaluation import evaluate, spread
 from ntkspec.export.examine import examine
+from ntkspec.export.factored import rank_one_limit
 from ntkspec.export.forms import Form
-from ntkspec.export.layout import Choices, Replan, lay_out
+from ntkspec.export.plans import Choices, Replan, lay_out
 from ntkspec.export.prepare import Prepared
 from ntkspec.export.rank_one import MOST_LEVELS, find_layout
 from ntkspec.export.sparse_rows import SparseRows

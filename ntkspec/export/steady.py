@@ -14,7 +14,7 @@ from torch import Tensor
 from ntkspec.errors import ExportError
 from ntkspec.export.evaluation import evaluate
 from ntkspec.export.gradients import gradients_at, random_cotangents
-from ntkspec.export.layout import Choices
+from ntkspec.export.plans import Choices
 from ntkspec.export.prepare import Prepared
 from ntkspec.export.tolerance import Difference, Tolerance
 

@@ -21,8 +21,17 @@ from torch.autograd.function import BackwardCFunction
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 
-from ntkspec.export.margins import Margins, Number, Step
-from ntkspec.export.operations import BLANKS, COMPARISONS, MAPS, MOVES, PIECES, PRODUCTS, REDUCTIONS, SUMS
+from ntkspec.export.regions.margins import Margins, Number, Step
+from ntkspec.export.regions.operations import (
+    BLANKS,
+    COMPARISONS,
+    MAPS,
+    MOVES,
+    PIECES,
+    PRODUCTS,
+    REDUCTIONS,
+    SUMS,
+)
 
 
 class _Kind(Enum):

@@ -17,9 +17,9 @@ from ntkspec.export.evaluation import differentiate, evaluate
 from ntkspec.export.forms import Form, Survey, survey
 from ntkspec.export.gradients import Gradients, gradients_of, random_cotangents
 from ntkspec.export.graph import is_complex, result_shape
-from ntkspec.export.layout import BlockPlan, Choices, Replan
 from ntkspec.export.matrices import used_once, used_several_times
 from ntkspec.export.owners import owners
+from ntkspec.export.plans import BlockPlan, Choices, Replan
 from ntkspec.export.prepare import Prepared
 from ntkspec.export.rank_one import Factors, factorise
 from ntkspec.export.registered import require_registered

@@ -1,4 +1,4 @@
-"""The blocks of an export: which trainable parameters are in each, and in which form."""
+"""The plan of an export: its blocks, the trainable parameters and form of each, and when to plan anew."""
 
 from __future__ import annotations
 

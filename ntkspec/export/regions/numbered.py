@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ntkspec.export.layout import BlockPlan, Choices, Replan
-from ntkspec.export.trace import Trace
+from ntkspec.export.plans import BlockPlan, Choices, Replan
+from ntkspec.export.regions.trace import Trace
 
 
 class Regions:
