@@ -147,6 +147,7 @@ def first_forms(prepared: Prepared, usage: Survey) -> dict[str, Form]:
 def _seen(parameter: Tensor, uses: Sequence[Use], consumers: Consumers) -> _Seen:
     """Return all uses of a parameter, if they are of one kind; else a dense form with the reason."""
     moved: Moved = {}
+    order = [*consumers]  # of uses: the same for a matrix and what is added to its products, and in every run
     if len(uses) > MOST_USES:
         return _dense(uses, consumers)
     if all(map(is_read, uses)) and not parameter.is_complex():
@@ -156,11 +157,11 @@ def _seen(parameter: Tensor, uses: Sequence[Use], consumers: Consumers) -> _Seen
     if len(products) == len(uses):
         if not all(torch.equal(product.positions, products[0].positions) for product in products):
             return Form("dense", "some products have it as it is, others its transpose")
-        return tuple(sorted(products, key=lambda product: id(product.node)))
+        return tuple(sorted(products, key=lambda product: order.index(product.node)))
     added = [shift_of(use, parameter, consumers, moved) for use in uses]
     shifts = _whole(added, parameter)
     if len(shifts) == len(uses):
-        return tuple(sorted(shifts, key=lambda shift: id(shift.site)))
+        return tuple(sorted(shifts, key=lambda shift: order.index(shift.site)))
     if len(uses) == 1 and (*multiplied, *added) != (None, None):
         why = "a part of it is multiplied or added, or a number of it in several places"
         return Form("dense", why, "make the part a parameter of its own")

@@ -51,12 +51,12 @@ def nodes(outputs: Tensor) -> list[Node]:
 
 
 def consumers(outputs: Tensor) -> dict[Node, list[Consumer]]:
-    """Return, for each node of the graph, the operations that take its results."""
-    takers: dict[Node, list[Consumer]] = {}
-    for node in nodes(outputs):
+    """Return, for each node of the graph in the order of `nodes`, the operations that take its results."""
+    takers: dict[Node, list[Consumer]] = {node: [] for node in nodes(outputs)}
+    for node in takers:
         for slot, (following, result) in enumerate(node.next_functions):
             if following is not None:
-                takers.setdefault(following, []).append(Consumer(node, slot, result))
+                takers[following].append(Consumer(node, slot, result))
     return takers
 
 
