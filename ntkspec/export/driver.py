@@ -7,6 +7,7 @@ import math
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -42,8 +43,8 @@ class Options:
 
     roles: Roles | None = None
     precision: Precision = "float64"
-    chunk: int | None = None  # samples at a time; None: what fits the memory
     memory: float | None = None  # GiB that a chunk may take; None: see `chunk_bytes`
+    chunk: int | None = None  # samples at a time; None: what fits the memory
     progress: bool = False
     foretell: bool = True  # with progress: what it will take
     say: Callable[[str], None] = lambda _: None  # called with a line for every chunk
@@ -76,8 +77,9 @@ class Exported:
     regions: int | None  # how many; None: not a piecewise-linear network, see export.regions
 
 
+_T = TypeVar("_T")
 Stream = Iterator[HostChunk]
-Consumer = Callable[[int, int, Stream], None]  # (outputs c, bytes a sample, chunks); may be called again
+Consumer = Callable[[int, int, Stream], _T]  # (outputs c, bytes a sample, chunks); may be called again
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,11 +143,16 @@ def begun(model: nn.Module, inputs: NDArray[np.floating], options: Options) -> I
             forget_numbers()
 
 
-def export(model: nn.Module, inputs: NDArray[np.floating], options: Options, consume: Consumer) -> Exported:
+def export(
+    model: nn.Module, inputs: NDArray[np.floating], options: Options, consume: Consumer[_T]
+) -> tuple[Exported, _T]:
     """Compute the Jacobian of `model` at `inputs` (n, d) and pass it to `consume`, chunk by chunk.
 
     If a chunk disproves the plan, the iterator of chunks raises an exception. `consume` must undo what it did
     and let the exception pass; it is then called again, with the chunks of a better plan.
+
+    Returns:
+        A summary, and what `consume` returned for the chunks of the plan that held.
     """
     with begun(model, inputs, options) as work:
         choices, budget = work.probed.choices, work.probed.budget
@@ -163,8 +170,8 @@ def export(model: nn.Module, inputs: NDArray[np.floating], options: Options, con
             regions = Regions(work.prepared.model, plans, choices)
             try:
                 chunks = _chunks(work, plans, choices, regions)
-                consume(budget.outputs, budget.stored(plans), chunks)
-                return _exported(work, plans, choices, told, regions)
+                result = consume(budget.outputs, budget.stored(plans), chunks)
+                return _exported(work, plans, choices, told, regions), result
             except Replan as replan:
                 choices = work.replanned(replan)
 
@@ -273,6 +280,6 @@ def forecast(
         >>> [(block.name, block.kind, block.bytes) for block in forecast(net, torch.rand(100, 2)).blocks]
         [('0', 'factors', 8800), ('2', 'factors', 8000)]
     """
-    options = Options(roles, precision, None, memory)
+    options = Options(roles, precision, memory)
     with begun(model, as_array(inputs, "inputs"), options) as work:
         return work.forecast(*work.timed(work.probed.choices))

@@ -12,7 +12,13 @@ import torch
 from torch import Tensor, nn
 
 from ntkspec.errors import ExportError
-from ntkspec.export.evaluation import GIVE_NUMBERS, BackwardError, ForwardError, dense, evaluate
+from ntkspec.export.evaluation import (
+    GIVE_NUMBERS,
+    BackwardError,
+    ForwardError,
+    evaluate,
+    in_real_numbers,
+)
 from ntkspec.export.forms import Form, first_forms, survey
 from ntkspec.export.gradients import Gradients, gradients_of, random_cotangents
 from ntkspec.export.precisions import in_other_precision
@@ -172,7 +178,8 @@ def _by_backward(prepared: Prepared, x: Tensor) -> dict[str, Tensor]:
     parameters = {owned.name: owned.parameter for owned in prepared.trainable}
     try:
         torch.autograd.backward(outputs, random_cotangents(outputs))
-        return {name: dense(p.grad).contiguous() for name, p in parameters.items() if p.grad is not None}
+        added = {name: p.grad for name, p in parameters.items() if p.grad is not None}
+        return {name: in_real_numbers(gradient).contiguous() for name, gradient in added.items()}
     except Exception:  # a Jacobian can do without
         return {}
     finally:

@@ -171,8 +171,8 @@ def _edges(plan: BlockPlan, usage: Survey, captures: Mapping[str, Capture]) -> l
     if plan.kind == "rows":
         return [GradientEdge(read.node, 0) for read in usage.reads.get(name, ())]
     if plan.kind in ("linear", "pairs"):
-        alone = all(owned.name in usage.shifts for owned in plan.owned)  # in a role of its own
-        nodes = [shift.node for shift in usage.shifts[name]] if alone else usage.sites.get(name, ())
+        shifts = [shift.node for shift in usage.shifts.get(name, ())]
+        nodes = shifts if plan.is_shift else usage.sites.get(name, ())
         return [GradientEdge(node, 0) for node in nodes]
     return []
 

@@ -53,8 +53,8 @@ def gradients_of(
 
 def gradients_at(prepared: Prepared, outputs: Tensor, v: Tensor, tables: Collection[str]) -> Gradients:
     """Return autograd's gradients of sum v * outputs, as sparse vectors for `tables`."""
-    reads = survey(outputs, prepared.trainable).reads
-    gradients = gradients_of(prepared, outputs, v, {name: reads[name] for name in tables if name in reads})
+    reads = survey(outputs, [owned for owned in prepared.trainable if owned.name in tables]).reads
+    gradients = gradients_of(prepared, outputs, v, reads)
     return {
         name: gradient.flatten().to_sparse()
         if gradient is not None and name in tables and not gradient.is_sparse
