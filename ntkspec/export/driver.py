@@ -23,10 +23,10 @@ from ntkspec.export.budget import chunk_bytes
 from ntkspec.export.compute import compute
 from ntkspec.export.context import evaluation
 from ntkspec.export.foretold import Forecast, planned, seconds_for
-from ntkspec.export.plans import BlockPlan, Choices, Replan, given_roles, lay_out
+from ntkspec.export.plans import BlockPlan, Choices, given_roles, lay_out
 from ntkspec.export.precisions import note_of_precision
 from ntkspec.export.prepare import ExportWarning, Precision, Prepared, prepare, to_tensor
-from ntkspec.export.probe import Probed, probe, scan_large
+from ntkspec.export.probe import Probed, probe, until_it_holds
 from ntkspec.export.regions import Regions
 from ntkspec.export.tolerance import largest
 from ntkspec.export.uses.find import forget_numbers
@@ -100,22 +100,18 @@ class Work:
         """Return how many samples are computed at a time."""
         return self.options.chunk or self.probed.budget.chunk(plans)
 
-    def replanned(self, replan: Replan) -> Choices:
-        """Return new choices after an exception has shown that some of them do not hold."""
-        return scan_large(self.prepared, self.x, replan.choices)
-
     def timed(self, choices: Choices) -> tuple[Choices, float]:
         """Estimate the seconds of the export by doing a little of it; return the choices that held, too."""
-        while True:
+
+        def attempt(choices: Choices) -> float:
             plans = self.plans(choices)
 
-            def work(count: int, plans: tuple[BlockPlan, ...] = plans, choices: Choices = choices) -> None:
+            def compute_some(count: int) -> None:
                 compute(self.prepared, plans, choices, self.x[:count])
 
-            try:
-                return choices, seconds_for(work, self.chunk_size(plans), len(self.x))
-            except Replan as replan:
-                choices = self.replanned(replan)
+            return seconds_for(compute_some, self.chunk_size(plans), len(self.x))
+
+        return until_it_holds(self.prepared, self.x, choices, attempt)
 
     def forecast(self, choices: Choices, seconds: float = math.nan) -> Forecast:
         """Return what the export will take; `seconds` are those of `timed`, NaN if unknown."""
@@ -160,20 +156,23 @@ def export(
             choices, seconds = work.timed(choices)
             forecast = work.forecast(choices, seconds)
             Console(stderr=True).print(str(forecast), markup=False, highlight=False, soft_wrap=True)
-        told: tuple[str, ...] = ()
-        while True:
+        told: list[str] = []
+
+        def attempt(choices: Choices) -> tuple[Exported, _T]:
             new = [line for line in work.forecast(choices).warnings if line not in told]
             for line in new:
-                warnings.warn(line, ExportWarning, stacklevel=3)
-            told = (*told, *new)
+                warnings.warn(
+                    line, ExportWarning, stacklevel=5
+                )  # where the caller of this function was called
+            told.extend(new)
             plans = work.plans(choices)
             regions = Regions(work.prepared.model, plans, choices)
-            try:
-                chunks = _chunks(work, plans, choices, regions)
-                result = consume(budget.outputs, budget.stored(plans), chunks)
-                return _exported(work, plans, choices, told, regions), result
-            except Replan as replan:
-                choices = work.replanned(replan)
+            chunks = _chunks(work, plans, choices, regions)
+            result = consume(budget.outputs, budget.stored(plans), chunks)
+            return _exported(work, plans, choices, told, regions), result
+
+        _, exported = until_it_holds(work.prepared, work.x, choices, attempt)
+        return exported
 
 
 def _chunks(work: Work, plans: tuple[BlockPlan, ...], choices: Choices, regions: Regions) -> Stream:
@@ -218,7 +217,7 @@ def _exported(
     work: Work,
     plans: tuple[BlockPlan, ...],
     choices: Choices,
-    told: tuple[str, ...],
+    told: Sequence[str],
     regions: Regions,
 ) -> Exported:
     prepared = work.prepared
@@ -247,7 +246,7 @@ def _exported(
         if owned.name in work.probed.sparse and owned.size >= WORTH_A_NOTE and plan.role == "network"
     )
     left_out = dict.fromkeys(prepared.frozen, "frozen") | dict.fromkeys(unused, "unused")
-    return Exported(plans, dense, left_out, notes, told, regions.count)
+    return Exported(plans, dense, left_out, notes, tuple(told), regions.count)
 
 
 def forecast(

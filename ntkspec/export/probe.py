@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -29,6 +30,8 @@ from ntkspec.roles import Roles
 PROBES = 7  # samples, spread over the data
 LARGE = 100_000  # numbers of a parameter whose rows are searched for zeros
 SPARSE = 1 / 16  # share of nonzero numbers up to which rows are stored without zeros
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
@@ -118,17 +121,36 @@ def _differ(rows: SparseRows) -> bool:
 def _settle(
     prepared: Prepared, x: Tensor, choices: Choices, roles: Roles, budget: Budget
 ) -> tuple[Choices, Chunk]:
-    while True:
-        choices = scan_large(prepared, x, choices)
+    def attempt(choices: Choices) -> Chunk:
         plans = lay_out(prepared, choices, roles)
-        some = x[: budget.dense(plans)]
+        return compute(prepared, plans, choices, x[: budget.dense(plans)], probing=True)
+
+    return until_it_holds(prepared, x, choices, attempt)
+
+
+def until_it_holds(
+    prepared: Prepared, x: Tensor, choices: Choices, attempt: Callable[[Choices], _T]
+) -> tuple[Choices, _T]:
+    """Call `attempt` with choices, and again with better ones as long as it raises `Replan`.
+
+    Args:
+        prepared: the model.
+        x: samples (n, d), of which a few are looked at where large parameters have become dense.
+        choices: to begin with.
+        attempt: what the choices are for.
+
+    Returns:
+        The choices that hold, and what `attempt` returned for them.
+    """
+    while True:
+        choices = _scan_large(prepared, x, choices)
         try:
-            return choices, compute(prepared, plans, choices, some, probing=True)
+            return choices, attempt(choices)
         except Replan as replan:
             choices = replan.choices
 
 
-def scan_large(prepared: Prepared, x: Tensor, choices: Choices) -> Choices:
+def _scan_large(prepared: Prepared, x: Tensor, choices: Choices) -> Choices:
     """Return choices in which large dense parameters are scanned, if a few rows are mostly zero."""
     large = [
         owned
