@@ -161,9 +161,7 @@ def export(
         def attempt(choices: Choices) -> tuple[Exported, _T]:
             new = [line for line in work.forecast(choices).warnings if line not in told]
             for line in new:
-                warnings.warn(
-                    line, ExportWarning, stacklevel=5
-                )  # where the caller of this function was called
+                warnings.warn(line, ExportWarning, stacklevel=5)  # at the call of jacobian() or snapshot()
             told.extend(new)
             plans = work.plans(choices)
             regions = Regions(work.prepared.model, plans, choices)
