@@ -176,7 +176,7 @@ class RunExporter:
         done, _ = export(model, self._inputs, options, consume)
         self._options = replace(self._options, foretell=False)  # once is enough for snapshots of one model
         if pixels is not None:
-            self.picture(name, pixels)
+            self.writer.picture(name, pixels)
         notes = done.notes + self._note_of_dtype(name, before)
         for note in notes:
             warnings.warn(f"snapshot {name!r}: {note}", ExportWarning, stacklevel=2)
