@@ -50,12 +50,16 @@ class ChunkBlock(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class ProductBlock:
-    """A block of Kronecker products: the row of sample i and output o is left[i] (x) right[i, o], (a*b,)."""
+    """A block of Kronecker products: J[i, o] = sum_t left[i, t] (x) right[i, t, o].
+
+    The terms are the uses of a matrix by a sample, most often one; they are rows one after another.
+    """
 
     plan: BlockPlan
-    left: Tensor | SparseRows | None  # (n, a), or (n, 1, k); None: ones of width 1
-    right: Tensor  # (n, c, b)
+    left: Tensor | SparseRows | None  # (n T, a), or (n, 1, k); None: ones of width 1
+    right: Tensor  # (n T, c, b)
     places: Mapping[str, Tensor]  # positions of the numbers in their parameter, if not in order
+    uses: int = 1  # T
 
     def bad_rows(self) -> Tensor:
         """See `ChunkBlock.bad_rows`."""
@@ -63,14 +67,15 @@ class ProductBlock:
         if self.left is not None:
             values = self.left.values[:, 0] if isinstance(self.left, SparseRows) else self.left
             finite = finite & torch.isfinite(values).all(dim=1)
-        return ~finite
+        return ~finite.view(-1, self.uses).all(dim=1)
 
     def differences(self, gradients: Gradients, v: Tensor, whole: float) -> list[Difference]:
         """See `ChunkBlock.differences`."""
+        v = v.repeat_interleave(self.uses, dim=0)
         sizes = [owned.size for owned in self.plan.owned]
         expected = torch.cat([self._in_order(owned, gradients[owned.name]) for owned in self.plan.owned])
-        error = torch.split(self.contract(v) - expected, sizes)
-        scale = torch.split(self.contract(v, absolute=True), sizes)
+        error = torch.split(self._contract(v) - expected, sizes)
+        scale = torch.split(self._contract(v, absolute=True), sizes)
         return [Difference.from_tensors(e, s, whole) for e, s in zip(error, scale, strict=True)]
 
     def _in_order(self, owned: Owned, gradient: Tensor | None) -> Tensor:
@@ -80,8 +85,8 @@ class ProductBlock:
         flat = gradient.flatten()
         return flat if places is None else picked(flat, places).flatten()
 
-    def contract(self, v: Tensor, *, absolute: bool = False) -> Tensor:
-        """Return sum_io v[i, o] J[i, o] as (a*b,), or the sum of the terms' absolute values."""
+    def _contract(self, v: Tensor, *, absolute: bool = False) -> Tensor:
+        """Return the sum of v (n T, c) times the products as (a*b,), or that of their absolute values."""
         right, left = self.right, self.left
         if absolute:
             v, right = v.abs(), right.abs()
@@ -97,60 +102,23 @@ class ProductBlock:
 
     def at(self, sample: int) -> ProductBlock:
         """See `ChunkBlock.at`."""
-        one = slice(sample, sample + 1)
+        one = slice(sample * self.uses, (sample + 1) * self.uses)
         left = self.left.at(sample) if isinstance(self.left, SparseRows) else self.left
         left = left[one] if isinstance(left, Tensor) else left
         return replace(self, left=left, right=self.right[one])
 
     def to_numpy(self, dtype: DTypeLike) -> list[Block]:
-        """See `ChunkBlock.to_numpy`."""
+        """See `ChunkBlock.to_numpy`; what each sample uses several times is stored as pairs."""
+        if self.uses > 1 and isinstance(self.left, Tensor):
+            lefts, rights = (side.unflatten(0, (-1, self.uses)) for side in (self.left, self.right))
+            pairs = PairsFactor(_numpy(lefts, dtype)[:, None], _numpy(rights.movedim(1, 2), dtype))
+            return [_block(self.plan, self.plan.names[0], None, pairs)]
         left: Factor | None = None
         if isinstance(self.left, SparseRows):
             left = _sparse(self.left, dtype)
         elif self.left is not None:
             left = DenseFactor(_numpy(self.left, dtype)[:, None])
         return [_block(self.plan, self.plan.names[0], left, DenseFactor(_numpy(self.right, dtype)))]
-
-
-@dataclass(frozen=True, eq=False)
-class PairsBlock:
-    """A block of pairs: J[i, o] = sum_t left[i, t] (x) right[i, o, t], over the uses t of a matrix.
-
-    If each sample uses the matrix once, it is stored as a block of products.
-    """
-
-    plan: BlockPlan
-    left: Tensor  # (n, T, a)
-    right: Tensor  # (n, c, T, b)
-    places: Mapping[str, Tensor]  # see ProductBlock
-
-    def _as_products(self) -> ProductBlock:
-        """Return a block of products in which each use is a sample of its own."""
-        return ProductBlock(
-            self.plan, self.left.flatten(0, 1), self.right.movedim(2, 1).flatten(0, 1), self.places
-        )
-
-    def bad_rows(self) -> Tensor:
-        """See `ChunkBlock.bad_rows`."""
-        n, uses, _ = self.left.shape
-        return self._as_products().bad_rows().view(n, uses).any(dim=1)
-
-    def differences(self, gradients: Gradients, v: Tensor, whole: float) -> list[Difference]:
-        """See `ChunkBlock.differences`."""
-        by_use = v.repeat_interleave(self.left.shape[1], dim=0)
-        return self._as_products().differences(gradients, by_use, whole)
-
-    def at(self, sample: int) -> PairsBlock:
-        """See `ChunkBlock.at`."""
-        one = slice(sample, sample + 1)
-        return replace(self, left=self.left[one], right=self.right[one])
-
-    def to_numpy(self, dtype: DTypeLike) -> list[Block]:
-        """See `ChunkBlock.to_numpy`."""
-        if self.left.shape[1] == 1:
-            return self._as_products().to_numpy(dtype)
-        pairs = PairsFactor(_numpy(self.left, dtype)[:, None], _numpy(self.right, dtype))
-        return [_block(self.plan, self.plan.names[0], None, pairs)]
 
 
 @dataclass(frozen=True)

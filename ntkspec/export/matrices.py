@@ -14,7 +14,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from ntkspec.export.chunk_blocks import PairsBlock, ProductBlock
+from ntkspec.export.chunk_blocks import ProductBlock
 from ntkspec.export.forms import Form, Survey
 from ntkspec.export.graph import is_complex
 from ntkspec.export.plans import BlockPlan, Choices, Replan
@@ -50,8 +50,8 @@ def used_several_times(
     at: Sequence[Tensor],
     choices: Choices,
     outputs: Tensor,
-) -> PairsBlock:
-    """Build the block of pairs, with the pairs of each sample side by side.
+) -> ProductBlock:
+    """Build the block of what each sample uses several times, with the uses of each side by side.
 
     Args:
         plan: of a matrix, and of what is added to its products.
@@ -82,10 +82,11 @@ def used_several_times(
         raise Replan(
             choices.with_forms({o.name: _more(choices.forms[o.name], most, a, b) for o in plan.owned})
         )
-    left = outputs.new_zeros(n, plan.form.entries, a)
-    right = outputs.new_zeros(n, plan.form.entries, b, c)
+    room = plan.form.entries
+    left, right = outputs.new_zeros(n, room, a), outputs.new_zeros(n, room, b, c)
     left[places], right[places] = torch.cat(lefts)[order], torch.cat(rights)[order]
-    return PairsBlock(plan, left, right.permute(0, 3, 1, 2).contiguous(), _places(plan, usage))
+    right = right.flatten(0, 1).movedim(2, 1).contiguous()
+    return ProductBlock(plan, left.flatten(0, 1), right, _places(plan, usage), room)
 
 
 def _product_of(plan: BlockPlan, usage: Survey, use: int) -> Product:
