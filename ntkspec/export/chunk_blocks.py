@@ -110,7 +110,8 @@ class ProductBlock:
     def to_numpy(self, dtype: DTypeLike) -> list[Block]:
         """See `ChunkBlock.to_numpy`; what each sample uses several times is stored as pairs."""
         if self.uses > 1 and isinstance(self.left, Tensor):
-            lefts, rights = (side.unflatten(0, (-1, self.uses)) for side in (self.left, self.right))
+            sides = (self.left, self.right)
+            lefts, rights = (side.reshape(-1, self.uses, *side.shape[1:]) for side in sides)
             pairs = PairsFactor(_numpy(lefts, dtype)[:, None], _numpy(rights.movedim(1, 2), dtype))
             return [_block(self.plan, self.plan.names[0], None, pairs)]
         left: Factor | None = None
