@@ -1,5 +1,11 @@
 """Export a PyTorch model's per-sample Jacobian, to memory or to a run file. Needs the extra `torch`.
 
+`prepare` copies the model. `probe` computes a few samples: `uses` reads off autograd's graph how each
+parameter is used, `forms` says what form that gives its Jacobian, and `plans` makes blocks of them.
+`driver` takes the samples chunk by chunk through `compute`, which has the blocks made (`factored`,
+`matrices`, `dense`) and compares each with plain autograd, and hands the chunks to `exporter` or
+`in_memory`. What disproves the plan raises `plans.Replan`: the export starts again with a better one.
+
 A name loads its module, and PyTorch, when it is first used: `python -m ntkspec.export` imports this package
 first, and must be able to print its help or an error without them.
 """

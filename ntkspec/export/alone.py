@@ -14,12 +14,11 @@ from torch import Tensor
 from ntkspec.errors import ExportError
 from ntkspec.export.compute import Chunk, not_finite, or_rounding
 from ntkspec.export.evaluation import evaluate, spread
-from ntkspec.export.forms import survey
-from ntkspec.export.gradients import Gradients, gradients_of, random_cotangents, require_gradient
-from ntkspec.export.layout import Choices
+from ntkspec.export.gradients import Gradients, gradients_at, random_cotangents
+from ntkspec.export.plans import Choices, Replan
+from ntkspec.export.precisions import require_gradient
 from ntkspec.export.prepare import Prepared
-from ntkspec.export.replan import Replan
-from ntkspec.export.tolerance import Difference, Limit, Tolerance, largest
+from ntkspec.export.tolerance import Difference, Tolerance, largest
 
 SEARCHED = 256  # samples, spread over the data, for the scale of outputs near zero
 WITH_OUTPUTS, WITH_GRADIENTS = 8, 4  # samples of a chunk that are compared
@@ -50,14 +49,14 @@ def compares_alone(prepared: Prepared, x: Tensor, tables: Collection[str], other
         for name, gradient in _gradients_alone(prepared, x[i : i + 1], alone, v[i : i + 1], tables).items():
             total[name] = total[name] + gradient if name in total else gradient
             scale[name] = scale[name] + gradient.abs() if name in scale else gradient.abs()
-    if _limit(prepared).worst(changes):
+    if Tolerance.from_dtype(prepared.dtype).dense.worst(changes):
         whole = _largest_output(prepared, spread(others, SEARCHED), len(x))
         changes = [replace(change, whole=max(change.whole, whole)) for change in changes]
     whole = largest(together.values())
     errors = [
         Difference.from_tensors(_less(total[name], together[name]), scale[name], whole) for name in total
     ]
-    if _of_single(prepared).worst(errors):
+    if Tolerance.from_dtype(prepared.dtype, single=True).dense.worst(errors):
         each = range(len(x))
         errors = [error for i in each for error in _errors_of_one(prepared, x, i, tables, whole)]
     return _verdict(prepared, x, changes, errors)
@@ -93,18 +92,6 @@ def check_alone(prepared: Prepared, choices: Choices, x: Tensor, chunk: Chunk, w
             errors += _at_or_beside(prepared, x, i, alone, tables, compare)
     if _verdict(prepared, x, changes, errors) and not choices.single and prepared.dtype == torch.float64:
         raise Replan(replace(choices, single=True))
-
-
-def gradients_at(prepared: Prepared, outputs: Tensor, v: Tensor, tables: Collection[str]) -> Gradients:
-    """Return autograd's gradients of sum v * outputs, as sparse vectors for `tables`."""
-    reads = survey(outputs, prepared.trainable).reads
-    gradients = gradients_of(prepared, outputs, v, {name: reads[name] for name in tables if name in reads})
-    return {
-        name: gradient.flatten().to_sparse()
-        if gradient is not None and name in tables and not gradient.is_sparse
-        else gradient
-        for name, gradient in gradients.items()
-    }
 
 
 def _alone(prepared: Prepared, x: Tensor) -> Tensor:
@@ -154,7 +141,7 @@ def _at_or_beside(
     def errors(x: Tensor, alone: Tensor) -> list[Difference]:
         return compare(_gradients_alone(prepared, x, alone, random_cotangents(alone), tables))
 
-    at, limit = errors(x[i : i + 1], alone), _of_single(prepared)
+    at, limit = errors(x[i : i + 1], alone), Tolerance.from_dtype(prepared.dtype, single=True).dense
     if limit.worst(at):
         for moved in _beside(x, i):
             with contextlib.suppress(ExportError):  # the model may not be defined there
@@ -231,20 +218,12 @@ def _largest_output(prepared: Prepared, x: Tensor, at_once: int) -> float:
         return largest(evaluate(prepared.model, part, connected=False) for part in torch.split(x, at_once))
 
 
-def _limit(prepared: Prepared) -> Limit:
-    return Tolerance.from_dtype(prepared.dtype, Choices()).dense
-
-
-def _of_single(prepared: Prepared) -> Limit:
-    return Tolerance.from_dtype(prepared.dtype, Choices(single=True)).dense
-
-
 def _verdict(prepared: Prepared, x: Tensor, changes: list[Difference], errors: list[Difference]) -> bool:
     """Return whether only single precision explains what changes in outputs and gradients at x (n, d)."""
-    dtype, limit = prepared.dtype, _limit(prepared)
+    dtype, limit = prepared.dtype, Tolerance.from_dtype(prepared.dtype).dense
     if not limit.worst(changes + errors):
         return dtype == torch.float32
-    if not _of_single(prepared).worst(changes + errors):
+    if not Tolerance.from_dtype(dtype, single=True).dense.worst(changes + errors):
         return True
     by_outputs, by_gradients = limit.worst(changes), limit.worst(errors)
     if not by_outputs:

@@ -12,7 +12,7 @@ from numpy.typing import DTypeLike, NDArray
 from torch import Tensor
 
 from ntkspec.export.gradients import Gradients
-from ntkspec.export.layout import BlockPlan
+from ntkspec.export.plans import BlockPlan
 from ntkspec.export.prepare import Owned
 from ntkspec.export.rank_one import Factors, written_out
 from ntkspec.export.sparse_rows import SparseRows
@@ -26,11 +26,6 @@ class ChunkBlock(Protocol):
 
     @property
     def plan(self) -> BlockPlan: ...
-
-    @property
-    def nbytes(self) -> int:
-        """Return the bytes as stored."""
-        ...
 
     def bad_rows(self) -> Tensor:
         """Return which samples have a NaN or an Inf: bool (n,)."""
@@ -55,17 +50,16 @@ class ChunkBlock(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class ProductBlock:
-    """A block of Kronecker products: the row of sample i and output o is left[i] (x) right[i, o], (a*b,)."""
+    """A block of Kronecker products: J[i, o] = sum_t left[i, t] (x) right[i, t, o].
+
+    The terms are the uses of a matrix by a sample, most often one; they are rows one after another.
+    """
 
     plan: BlockPlan
-    left: Tensor | SparseRows | None  # (n, a), or (n, 1, k); None: ones of width 1
-    right: Tensor  # (n, c, b)
+    left: Tensor | SparseRows | None  # (n T, a), or (n, 1, k); None: ones of width 1
+    right: Tensor  # (n T, c, b)
     places: Mapping[str, Tensor]  # positions of the numbers in their parameter, if not in order
-
-    @property
-    def nbytes(self) -> int:
-        """Return the bytes as stored."""
-        return self.right.nbytes + _bytes(self.left)
+    uses: int = 1  # T
 
     def bad_rows(self) -> Tensor:
         """See `ChunkBlock.bad_rows`."""
@@ -73,14 +67,15 @@ class ProductBlock:
         if self.left is not None:
             values = self.left.values[:, 0] if isinstance(self.left, SparseRows) else self.left
             finite = finite & torch.isfinite(values).all(dim=1)
-        return ~finite
+        return ~finite.view(-1, self.uses).all(dim=1)
 
     def differences(self, gradients: Gradients, v: Tensor, whole: float) -> list[Difference]:
         """See `ChunkBlock.differences`."""
+        v = v.repeat_interleave(self.uses, dim=0)
         sizes = [owned.size for owned in self.plan.owned]
         expected = torch.cat([self._in_order(owned, gradients[owned.name]) for owned in self.plan.owned])
-        error = torch.split(self.contract(v) - expected, sizes)
-        scale = torch.split(self.contract(v, absolute=True), sizes)
+        error = torch.split(self._contract(v) - expected, sizes)
+        scale = torch.split(self._contract(v, absolute=True), sizes)
         return [Difference.from_tensors(e, s, whole) for e, s in zip(error, scale, strict=True)]
 
     def _in_order(self, owned: Owned, gradient: Tensor | None) -> Tensor:
@@ -90,8 +85,8 @@ class ProductBlock:
         flat = gradient.flatten()
         return flat if places is None else picked(flat, places).flatten()
 
-    def contract(self, v: Tensor, *, absolute: bool = False) -> Tensor:
-        """Return sum_io v[i, o] J[i, o] as (a*b,), or the sum of the terms' absolute values."""
+    def _contract(self, v: Tensor, *, absolute: bool = False) -> Tensor:
+        """Return the sum of v (n T, c) times the products as (a*b,), or that of their absolute values."""
         right, left = self.right, self.left
         if absolute:
             v, right = v.abs(), right.abs()
@@ -107,65 +102,24 @@ class ProductBlock:
 
     def at(self, sample: int) -> ProductBlock:
         """See `ChunkBlock.at`."""
-        one = slice(sample, sample + 1)
+        one = slice(sample * self.uses, (sample + 1) * self.uses)
         left = self.left.at(sample) if isinstance(self.left, SparseRows) else self.left
         left = left[one] if isinstance(left, Tensor) else left
         return replace(self, left=left, right=self.right[one])
 
     def to_numpy(self, dtype: DTypeLike) -> list[Block]:
-        """See `ChunkBlock.to_numpy`."""
+        """See `ChunkBlock.to_numpy`; what each sample uses several times is stored as pairs."""
+        if self.uses > 1 and isinstance(self.left, Tensor):
+            sides = (self.left, self.right)
+            lefts, rights = (side.reshape(-1, self.uses, *side.shape[1:]) for side in sides)
+            pairs = PairsFactor(_numpy(lefts, dtype)[:, None], _numpy(rights.movedim(1, 2), dtype))
+            return [_block(self.plan, self.plan.names[0], None, pairs)]
         left: Factor | None = None
         if isinstance(self.left, SparseRows):
             left = _sparse(self.left, dtype)
         elif self.left is not None:
             left = DenseFactor(_numpy(self.left, dtype)[:, None])
         return [_block(self.plan, self.plan.names[0], left, DenseFactor(_numpy(self.right, dtype)))]
-
-
-@dataclass(frozen=True, eq=False)
-class PairsBlock:
-    """A block of pairs: J[i, o] = sum_t left[i, t] (x) right[i, o, t], over the uses t of a matrix.
-
-    If each sample uses the matrix once, it is stored as a block of products.
-    """
-
-    plan: BlockPlan
-    left: Tensor  # (n, T, a)
-    right: Tensor  # (n, c, T, b)
-    places: Mapping[str, Tensor]  # see ProductBlock
-
-    @property
-    def nbytes(self) -> int:
-        """Return the bytes as stored."""
-        return self.left.nbytes + self.right.nbytes
-
-    def _as_products(self) -> ProductBlock:
-        """Return a block of products in which each use is a sample of its own."""
-        return ProductBlock(
-            self.plan, self.left.flatten(0, 1), self.right.movedim(2, 1).flatten(0, 1), self.places
-        )
-
-    def bad_rows(self) -> Tensor:
-        """See `ChunkBlock.bad_rows`."""
-        n, uses, _ = self.left.shape
-        return self._as_products().bad_rows().view(n, uses).any(dim=1)
-
-    def differences(self, gradients: Gradients, v: Tensor, whole: float) -> list[Difference]:
-        """See `ChunkBlock.differences`."""
-        by_use = v.repeat_interleave(self.left.shape[1], dim=0)
-        return self._as_products().differences(gradients, by_use, whole)
-
-    def at(self, sample: int) -> PairsBlock:
-        """See `ChunkBlock.at`."""
-        one = slice(sample, sample + 1)
-        return replace(self, left=self.left[one], right=self.right[one])
-
-    def to_numpy(self, dtype: DTypeLike) -> list[Block]:
-        """See `ChunkBlock.to_numpy`."""
-        if self.left.shape[1] == 1:
-            return self._as_products().to_numpy(dtype)
-        pairs = PairsFactor(_numpy(self.left, dtype)[:, None], _numpy(self.right, dtype))
-        return [_block(self.plan, self.plan.names[0], None, pairs)]
 
 
 @dataclass(frozen=True)
@@ -175,13 +129,6 @@ class RowsBlock:
     plan: BlockPlan
     rows: SparseRows
     levels: Sequence[Factors] | None  # the rows as products; None: they are no products
-
-    @property
-    def nbytes(self) -> int:
-        """Return the bytes as stored."""
-        if self.levels is None:
-            return _bytes(self.rows)
-        return sum(_bytes(level.left) + level.right.nbytes for level in self.levels)
 
     def bad_rows(self) -> Tensor:
         """See `ChunkBlock.bad_rows`."""
@@ -235,24 +182,15 @@ class RowsBlock:
         return blocks
 
 
-def _bytes(side: Tensor | SparseRows | None) -> int:
-    if isinstance(side, SparseRows):
-        return side.values.nbytes + side.indices.numel() * _index_type(side.columns).itemsize
-    return 0 if side is None else side.nbytes
-
-
 def _block(plan: BlockPlan, name: str, left: Factor | None, right: Factor) -> Block:
     parameters = tuple(Parameter(owned.name, owned.shape) for owned in plan.owned)
     return Block(name, plan.role, right.samples, right.outputs, left, right, plan.order, parameters)
 
 
 def _sparse(rows: SparseRows, dtype: DTypeLike) -> SparseFactor:
-    indices = _numpy(rows.indices, _index_type(rows.columns))
+    index = np.int32 if rows.columns <= np.iinfo(np.int32).max else np.int64
+    indices = _numpy(rows.indices, index)
     return SparseFactor(indices, _numpy(rows.values, dtype), rows.columns)
-
-
-def _index_type(columns: int) -> np.dtype[np.signedinteger]:
-    return np.dtype(np.int32 if columns <= np.iinfo(np.int32).max else np.int64)
 
 
 def _numpy(tensor: Tensor, dtype: DTypeLike) -> NDArray[Any]:

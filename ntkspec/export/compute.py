@@ -16,18 +16,18 @@ from torch import Tensor
 
 from ntkspec._io import first_line
 from ntkspec.errors import ExportError, MemoryBudgetError
-from ntkspec.export.chunk import Factored, factored, rows_block
 from ntkspec.export.chunk_blocks import ChunkBlock, ProductBlock
 from ntkspec.export.dense import by_loop, by_vmap, sparse_by_loop
 from ntkspec.export.evaluation import BackwardError, evaluate, out_of_memory
+from ntkspec.export.factored import Factored, factored, rows_block
 from ntkspec.export.forms import first_forms, survey_of
-from ntkspec.export.gradients import gradients_of, random_cotangents, require_gradient
-from ntkspec.export.layout import BlockPlan, Choices
+from ntkspec.export.gradients import gradients_of, random_cotangents
+from ntkspec.export.graph import result_shape
+from ntkspec.export.plans import BlockPlan, Choices, Replan
+from ntkspec.export.precisions import require_gradient
 from ntkspec.export.prepare import Prepared
 from ntkspec.export.registered import UnregisteredError
-from ntkspec.export.replan import Replan
 from ntkspec.export.tolerance import Difference, Tolerance, largest
-from ntkspec.export.uses.moves import result_shape
 from ntkspec.jacobian import Jacobian
 
 
@@ -56,7 +56,7 @@ def compute(
         Replan: a choice does not hold on these samples.
         ExportError: the Jacobian is not finite, or no route gives what autograd gives.
     """
-    tolerance = Tolerance.from_dtype(prepared.dtype, choices)
+    tolerance = Tolerance.from_dtype(prepared.dtype, single=choices.single)
     try:
         done = factored(prepared, plans, choices, x, probing=probing)
     except (Replan, UnregisteredError, MemoryBudgetError):
@@ -151,7 +151,7 @@ def _scanned(
     owned = [plan.owned[0] for plan in scanned]
     by_parameter = sparse_by_loop(prepared.model, owned, x, done.outputs.shape[1])
     return [
-        rows_block(plan, [entries], choices, done.outputs)
+        rows_block(plan, entries, choices, done.outputs)
         for plan, entries in zip(scanned, by_parameter, strict=True)
     ]
 
@@ -190,12 +190,13 @@ def _dense_failure(
 
     It is a `Replan` as long as there is another route to try.
     """
-    worst = Tolerance.from_dtype(prepared.dtype, choices).dense.worst(differences)
+    worst = Tolerance.from_dtype(prepared.dtype, single=choices.single).dense.worst(differences)
     if not choices.loop:
         return Replan(replace(choices, loop=f"vmap differs from autograd by {worst:.1e}, relative"))
-    single = replace(choices, single=True)
-    if not choices.single and not Tolerance.from_dtype(prepared.dtype, single).dense.worst(differences):
-        return Replan(Choices(first_forms(prepared, survey_of(prepared, x)), choices.unused, single=True))
+    wider = Tolerance.from_dtype(prepared.dtype, single=True)
+    if not choices.single and not wider.dense.worst(differences):
+        forms = first_forms(prepared, survey_of(prepared, x))
+        return Replan(replace(choices, forms=forms, loop="", full=frozenset(), single=True))
     require_gradient(prepared, x)
     return ExportError(
         "model",

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch.autograd.graph import GradientEdge, get_gradient_edge
 
-from ntkspec.export.layout import BlockPlan
+from ntkspec.export.plans import BlockPlan
 from ntkspec.export.sparse_rows import SparseRows
 from ntkspec.nets.lookup import TableLookup
 
@@ -63,7 +63,9 @@ def capturing(model: nn.Module, plans: Sequence[BlockPlan]) -> Iterator[list[Cap
     """
     captures = [Capture(plan) for plan in plans if plan.kind == "lookup"]
     handles = [
-        model.get_submodule(capture.plan.module).register_forward_hook(capture.hook, with_kwargs=True)
+        model.get_submodule(capture.plan.owned[0].module).register_forward_hook(
+            capture.hook, with_kwargs=True
+        )
         for capture in captures
     ]
     try:

@@ -8,8 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
 
-from ntkspec.export.evaluation import dense as real
-from ntkspec.export.evaluation import differentiate, evaluate
+from ntkspec.export.evaluation import differentiate, evaluate, in_real_numbers
 from ntkspec.export.prepare import Owned
 
 
@@ -34,7 +33,7 @@ def by_vmap(model: nn.Module, owned: Sequence[Owned], x: Tensor, c: int) -> list
         for o in range(c):
             rows = vmap(grad(output, argnums=1), in_dims=(None, None, 0))(o, parameters, x.clone())
             for column, p in zip(columns, owned, strict=True):
-                column.append(real(rows[p.name]).reshape(len(x), -1))
+                column.append(in_real_numbers(rows[p.name]).reshape(len(x), -1))
         return [torch.stack(column, dim=1) for column in columns]
 
 
@@ -43,18 +42,11 @@ def by_loop(model: nn.Module, owned: Sequence[Owned], x: Tensor, c: int) -> list
 
     It is slow, and right for every model.
     """
-    parameters = [p.parameter for p in owned]
     jacobians = [x.new_zeros(len(x), c, p.size) for p in owned]
     for i in range(len(x)):
-        for o in range(c):
-            # Some graphs allow only one backward pass.
-            outputs = evaluate(model, x[i : i + 1], connected=False)
-            if not outputs.requires_grad:
-                break
-            gradients = differentiate(outputs[0, o], parameters)
+        for o, gradients in enumerate(_gradients_alone(model, owned, x[i : i + 1], c)):
             for jacobian, gradient in zip(jacobians, gradients, strict=True):
-                if gradient is not None:
-                    jacobian[i, o] = gradient.flatten()
+                jacobian[i, o] = gradient
     return jacobians
 
 

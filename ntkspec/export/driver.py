@@ -7,6 +7,7 @@ import math
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -15,46 +16,40 @@ from rich.console import Console
 from rich.progress import track
 from torch import Tensor, nn
 
-from ntkspec.counts import whole_number
 from ntkspec.errors import ExportError
 from ntkspec.export.alone import check_alone
 from ntkspec.export.arrays import ArrayLike, as_array
+from ntkspec.export.budget import chunk_bytes
 from ntkspec.export.compute import compute
 from ntkspec.export.context import evaluation
 from ntkspec.export.foretold import Forecast, planned, seconds_for
-from ntkspec.export.layout import BlockPlan, Choices, given_roles, lay_out
-from ntkspec.export.own_precision import note_of_precision
+from ntkspec.export.plans import BlockPlan, Choices, given_roles, lay_out
+from ntkspec.export.precisions import note_of_precision
 from ntkspec.export.prepare import ExportWarning, Precision, Prepared, prepare, to_tensor
-from ntkspec.export.probe import Probed, Room, probe, scan_large
-from ntkspec.export.regions import Regions, RegionsLost
-from ntkspec.export.replan import Replan
+from ntkspec.export.probe import Probed, probe, until_it_holds
+from ntkspec.export.regions import Regions
 from ntkspec.export.tolerance import largest
 from ntkspec.export.uses.find import forget_numbers
 from ntkspec.jacobian import Jacobian
-from ntkspec.memory import GIB, available_bytes, budget_bytes
+from ntkspec.memory import budget_bytes
 from ntkspec.roles import Roles
 
-CHUNK_SHARE, CHUNK_LIMIT = 0.25, GIB // 4  # of the free memory, and bytes; a chunk takes the smaller
-
 WORTH_A_NOTE = 4096  # numbers of a dense parameter
-SCANNED_AT_ONCE = 32  # samples, so that progress is seen
 
 
 @dataclass(frozen=True)
 class Options:
-    """The options of an export. An invalid size or count raises `UsageError` at once."""
+    """The options of an export. An invalid size raises `UsageError` at once."""
 
     roles: Roles | None = None
     precision: Precision = "float64"
+    memory: float | None = None  # GiB that a chunk may take; None: see `chunk_bytes`
     chunk: int | None = None  # samples at a time; None: what fits the memory
-    memory: float | None = None  # GiB that a chunk may take; None: see CHUNK_SHARE
     progress: bool = False
     foretell: bool = True  # with progress: what it will take
     say: Callable[[str], None] = lambda _: None  # called with a line for every chunk
 
     def __post_init__(self) -> None:
-        if self.chunk is not None:
-            whole_number(self.chunk, "chunk", 1)
         if self.memory is not None:
             budget_bytes(self.memory)
 
@@ -82,8 +77,9 @@ class Exported:
     regions: int | None  # how many; None: not a piecewise-linear network, see export.regions
 
 
+_T = TypeVar("_T")
 Stream = Iterator[HostChunk]
-Consumer = Callable[[int, int, Stream], None]  # (outputs c, bytes a sample, chunks); may be called again
+Consumer = Callable[[int, int, Stream], _T]  # (outputs c, bytes a sample, chunks); may be called again
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,59 +90,38 @@ class Work:
     x: Tensor  # (n, d)
     options: Options
     roles: Roles
-    budget: int  # bytes
     probed: Probed
 
     def plans(self, choices: Choices) -> tuple[BlockPlan, ...]:
         """Return the plans of all blocks."""
         return lay_out(self.prepared, choices, self.roles)
 
-    def bytes_a_sample(self, plans: Sequence[BlockPlan]) -> int:
-        """Return the bytes of one sample in all blocks."""
-        itemsize = self.prepared.dtype.itemsize
-        return sum(plan.bytes_a_sample(self.probed.outputs, itemsize) for plan in plans)
-
     def chunk_size(self, plans: tuple[BlockPlan, ...]) -> int:
         """Return how many samples are computed at a time."""
-        if self.options.chunk is not None:
-            return whole_number(self.options.chunk, "chunk", 1)
-        itemsize, outputs = self.prepared.dtype.itemsize, self.probed.outputs
-        fitting = Room(self.budget, outputs, len(self.x)).fit(plans, itemsize)
-        if any(plan.kind == "scanned" for plan in plans):
-            fitting = min(fitting, SCANNED_AT_ONCE)
-        return max(min(fitting, self.budget // max(self._working_bytes(plans), 1), len(self.x)), 1)
-
-    def _working_bytes(self, plans: tuple[BlockPlan, ...]) -> int:
-        """Return the bytes that one sample takes while it is computed."""
-        itemsize, outputs = self.prepared.dtype.itemsize, self.probed.outputs
-        return 2 * self.probed.saved + sum(plan.working_bytes(outputs, itemsize) for plan in plans)
-
-    def replanned(self, replan: Replan) -> Choices:
-        """Return new choices after an exception has shown that some of them do not hold."""
-        return scan_large(self.prepared, self.x, replan.choices)
+        return self.options.chunk or self.probed.budget.chunk(plans)
 
     def timed(self, choices: Choices) -> tuple[Choices, float]:
         """Estimate the seconds of the export by doing a little of it; return the choices that held, too."""
-        while True:
+
+        def attempt(choices: Choices) -> float:
             plans = self.plans(choices)
 
-            def work(count: int, plans: tuple[BlockPlan, ...] = plans, choices: Choices = choices) -> None:
+            def compute_some(count: int) -> None:
                 compute(self.prepared, plans, choices, self.x[:count])
 
-            try:
-                return choices, seconds_for(work, self.chunk_size(plans), len(self.x))
-            except Replan as replan:
-                choices = self.replanned(replan)
+            return seconds_for(compute_some, self.chunk_size(plans), len(self.x))
+
+        return until_it_holds(self.prepared, self.x, choices, attempt)
 
     def forecast(self, choices: Choices, seconds: float = math.nan) -> Forecast:
         """Return what the export will take; `seconds` are those of `timed`, NaN if unknown."""
-        plans = self.plans(choices)
-        itemsize = 4 if choices.single else self.prepared.dtype.itemsize
-        outputs, n = self.probed.outputs, len(self.x)
+        plans, budget = self.plans(choices), self.probed.budget
+        itemsize = 4 if choices.single else budget.itemsize
+        outputs, n = budget.outputs, len(self.x)
         blocks = [
             block for plan in plans for block in planned(plan, plan.bytes_a_sample(outputs, itemsize), n)
         ]
-        chunk = self.chunk_size(plans) * (self._working_bytes(plans) + self.bytes_a_sample(plans))
+        chunk = self.chunk_size(plans) * (budget.working(plans) + budget.stored(plans))
         return Forecast(n, outputs, tuple(blocks), seconds, self.prepared.nbytes + chunk)
 
 
@@ -157,44 +132,48 @@ def begun(model: nn.Module, inputs: NDArray[np.floating], options: Options) -> I
     roles = given_roles(prepared, options.roles)
     with evaluation(prepared.device, prepared.dtype):
         x = to_tensor(inputs, prepared)
-        budget = _budget(options, prepared.device)
+        memory = chunk_bytes(options.memory, prepared.device)
         try:
-            yield Work(prepared, x, options, roles, budget, probe(prepared, x, roles, budget))
+            yield Work(prepared, x, options, roles, probe(prepared, x, roles, memory))
         finally:
             forget_numbers()
 
 
-def export(model: nn.Module, inputs: NDArray[np.floating], options: Options, consume: Consumer) -> Exported:
+def export(
+    model: nn.Module, inputs: NDArray[np.floating], options: Options, consume: Consumer[_T]
+) -> tuple[Exported, _T]:
     """Compute the Jacobian of `model` at `inputs` (n, d) and pass it to `consume`, chunk by chunk.
 
     If a chunk disproves the plan, the iterator of chunks raises an exception. `consume` must undo what it did
     and let the exception pass; it is then called again, with the chunks of a better plan.
+
+    Returns:
+        A summary, and what `consume` returned for the chunks of the plan that held.
     """
     with begun(model, inputs, options) as work:
-        choices, numbered = work.probed.choices, True
+        choices, budget = work.probed.choices, work.probed.budget
         if options.progress and options.foretell:
             choices, seconds = work.timed(choices)
             forecast = work.forecast(choices, seconds)
             Console(stderr=True).print(str(forecast), markup=False, highlight=False, soft_wrap=True)
-        told: tuple[str, ...] = ()
-        while True:
+        told: list[str] = []
+
+        def attempt(choices: Choices) -> tuple[Exported, _T]:
             new = [line for line in work.forecast(choices).warnings if line not in told]
             for line in new:
-                warnings.warn(line, ExportWarning, stacklevel=3)
-            told = (*told, *new)
+                warnings.warn(line, ExportWarning, stacklevel=5)  # at the call of jacobian() or snapshot()
+            told.extend(new)
             plans = work.plans(choices)
-            regions = Regions(work.prepared.model, plans) if numbered else None
-            try:
-                chunks = _chunks(work, plans, choices, regions)
-                consume(work.probed.outputs, work.bytes_a_sample(plans), chunks)
-                return _exported(work, plans, choices, told, regions)
-            except Replan as replan:
-                choices = work.replanned(replan)
-            except RegionsLost:
-                numbered = False
+            regions = Regions(work.prepared.model, plans, choices)
+            chunks = _chunks(work, plans, choices, regions)
+            result = consume(budget.outputs, budget.stored(plans), chunks)
+            return _exported(work, plans, choices, told, regions), result
+
+        _, exported = until_it_holds(work.prepared, work.x, choices, attempt)
+        return exported
 
 
-def _chunks(work: Work, plans: tuple[BlockPlan, ...], choices: Choices, regions: Regions | None) -> Stream:
+def _chunks(work: Work, plans: tuple[BlockPlan, ...], choices: Choices, regions: Regions) -> Stream:
     single = choices.single or work.prepared.dtype == torch.float32
     dtype = np.dtype(np.float32 if single else np.float64)
     console, size = Console(stderr=True), work.chunk_size(plans)
@@ -209,9 +188,8 @@ def _chunks(work: Work, plans: tuple[BlockPlan, ...], choices: Choices, regions:
         except ExportError:
             work.probed.start.require(work.prepared, choices)  # if it has changed, that is why
             raise
-        numbers = regions.of(samples.clone()) if regions else None
-        certain = regions is not None and regions.certain
-        yield HostChunk(start, outputs, jacobian, numbers, certain)
+        numbers = regions.of(samples.clone())
+        yield HostChunk(start, outputs, jacobian, numbers, regions.certain)
     work.probed.start.require(work.prepared, choices)  # before the consumer takes the stream for complete
 
 
@@ -233,24 +211,12 @@ def _on_host(
     return chunk.outputs.cpu().numpy().astype(dtype, copy=False), chunk.to_jacobian(dtype), whole
 
 
-def _budget(options: Options, device: torch.device) -> int:
-    """Return the bytes that a chunk may take, on the device and on the host, to which it is copied."""
-    if options.memory is not None:
-        return budget_bytes(options.memory)
-    free = available_bytes()
-    if device.type == "cuda":
-        # What torch has reserved for later tensors is free, too.
-        reserved = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-        free = min(free, torch.cuda.mem_get_info(device)[0] + reserved)
-    return int(min(CHUNK_SHARE * free, CHUNK_LIMIT))
-
-
 def _exported(
     work: Work,
     plans: tuple[BlockPlan, ...],
     choices: Choices,
-    told: tuple[str, ...],
-    regions: Regions | None,
+    told: Sequence[str],
+    regions: Regions,
 ) -> Exported:
     prepared = work.prepared
     dense = {o.name: plan.reason for plan in plans if plan.kind == "dense" for o in plan.owned}
@@ -278,8 +244,7 @@ def _exported(
         if owned.name in work.probed.sparse and owned.size >= WORTH_A_NOTE and plan.role == "network"
     )
     left_out = dict.fromkeys(prepared.frozen, "frozen") | dict.fromkeys(unused, "unused")
-    count = regions.count if regions else None
-    return Exported(plans, dense, left_out, notes, told, count)
+    return Exported(plans, dense, left_out, notes, tuple(told), regions.count)
 
 
 def forecast(
@@ -312,6 +277,6 @@ def forecast(
         >>> [(block.name, block.kind, block.bytes) for block in forecast(net, torch.rand(100, 2)).blocks]
         [('0', 'factors', 8800), ('2', 'factors', 8000)]
     """
-    options = Options(roles, precision, None, memory)
+    options = Options(roles, precision, memory)
     with begun(model, as_array(inputs, "inputs"), options) as work:
         return work.forecast(*work.timed(work.probed.choices))

@@ -62,10 +62,10 @@ def differentiate(
         gradients = torch.autograd.grad(outputs, at, cotangents, retain_graph=retain, allow_unused=True)
     except Exception as error:
         raise out_of_memory(error) or _backward_error(error) from error
-    return tuple(None if gradient is None else dense(gradient) for gradient in gradients)
+    return tuple(None if gradient is None else in_real_numbers(gradient) for gradient in gradients)
 
 
-def dense(gradient: Tensor) -> Tensor:
+def in_real_numbers(gradient: Tensor) -> Tensor:
     """Return a gradient in dense layout and real numbers.
 
     nn.Embedding(sparse=True) gives sparse gradients; a complex one, df/dRe + i df/dIm, becomes pairs of real

@@ -12,12 +12,17 @@ import torch
 from torch import Tensor, nn
 
 from ntkspec.errors import ExportError
-from ntkspec.export.context import evaluation
-from ntkspec.export.evaluation import GIVE_NUMBERS, BackwardError, ForwardError, dense, evaluate
+from ntkspec.export.evaluation import (
+    GIVE_NUMBERS,
+    BackwardError,
+    ForwardError,
+    evaluate,
+    in_real_numbers,
+)
 from ntkspec.export.forms import Form, first_forms, survey
 from ntkspec.export.gradients import Gradients, gradients_of, random_cotangents
-from ntkspec.export.layout import Choices
-from ntkspec.export.prepare import Precision, Prepared, prepare
+from ntkspec.export.precisions import in_other_precision
+from ntkspec.export.prepare import Prepared
 from ntkspec.export.registered import require_registered
 from ntkspec.export.tolerance import Difference, Tolerance, largest
 from ntkspec.export.uses import Read
@@ -80,27 +85,24 @@ def _unusual(model: nn.Module) -> str:
     return ""
 
 
-def _try_other_precision(prepared: Prepared, x: Tensor) -> Precision | None:
+def _try_other_precision(prepared: Prepared, x: Tensor) -> str | None:
     """Return the other precision, if the model runs in it; else None.
 
     Raises:
         ExportError: the model runs in it, but depends on a trainable tensor that is not among its parameters.
     """
-    other: Precision = "float32" if prepared.dtype == torch.float64 else "float64"
-    copied = prepare(prepared.source, other)
-    with evaluation(copied.device, copied.dtype):
-        values = x.to(copied.dtype)
+    with in_other_precision(prepared, x) as (copied, values):
         try:
             outputs = evaluate(copied.model, values)
         except ExportError:
             return None
         require_registered(copied, values, outputs)
-    return other
+    return str(copied.dtype).removeprefix("torch.")
 
 
 def _require_repeatable(prepared: Prepared, x: Tensor, outputs: Tensor) -> None:
     again = evaluate(prepared.model, x)
-    limit = Tolerance.from_dtype(outputs.dtype, Choices()).dense
+    limit = Tolerance.from_dtype(outputs.dtype).dense
     if again.shape != outputs.shape or not limit.holds(Difference.from_tensors(again - outputs, outputs)):
         raise ExportError(
             "model",
@@ -132,7 +134,7 @@ def _require_visible(prepared: Prepared, x: Tensor, gradients: Gradients) -> lis
     Returns:
         Tables whose gradients are not those of their lookups, for instance because a hook changes them.
     """
-    limit = Tolerance.from_dtype(prepared.dtype, Choices(single=True)).dense
+    limit = Tolerance.from_dtype(prepared.dtype, single=True).dense
     whole = largest(gradients.values())
 
     def apart(added: Tensor, by_graph: Tensor | None) -> bool:
@@ -176,7 +178,8 @@ def _by_backward(prepared: Prepared, x: Tensor) -> dict[str, Tensor]:
     parameters = {owned.name: owned.parameter for owned in prepared.trainable}
     try:
         torch.autograd.backward(outputs, random_cotangents(outputs))
-        return {name: dense(p.grad).contiguous() for name, p in parameters.items() if p.grad is not None}
+        added = {name: p.grad for name, p in parameters.items() if p.grad is not None}
+        return {name: in_real_numbers(gradient).contiguous() for name, gradient in added.items()}
     except Exception:  # a Jacobian can do without
         return {}
     finally:

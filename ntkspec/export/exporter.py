@@ -97,7 +97,7 @@ class RunExporter:
     ) -> None:
         self._inputs = as_array(inputs, "inputs")
         self._targets = None if targets is None else as_array(targets, "targets")
-        self._options = Options(roles, precision, None, memory, progress)
+        self._options = Options(roles, precision, memory, progress=progress)
         self._say = say
         self._arguments: dict[str, Any] = {
             "indices": None if indices is None else as_indices(indices),
@@ -173,10 +173,10 @@ class RunExporter:
 
         self._say(f"exporting {name}")
         options = replace(self._options, say=lambda step: self._say(f"exporting {name}: {step}"))
-        done = export(model, self._inputs, options, consume)
+        done, _ = export(model, self._inputs, options, consume)
         self._options = replace(self._options, foretell=False)  # once is enough for snapshots of one model
         if pixels is not None:
-            self.picture(name, pixels)
+            self.writer.picture(name, pixels)
         notes = done.notes + self._note_of_dtype(name, before)
         for note in notes:
             warnings.warn(f"snapshot {name!r}: {note}", ExportWarning, stacklevel=2)

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from ntkspec._io import first_line
 from ntkspec.errors import UsageError
+from ntkspec.export.tolerance import largest
 from ntkspec.nets.options import nearest
 
 OPTION = "⟦--model⟧"
@@ -124,13 +125,12 @@ def check_same(model: nn.Module, again: nn.Module, inputs: NDArray[np.floating],
     first, second = (_outputs(made, inputs) for made in (model, again))
     if first is None or second is None or first.shape != second.shape:
         return
-    size = first.abs().amax() if first.numel() else torch.zeros(())
-    difference = (first - second).abs().amax() if first.numel() else torch.zeros(())
-    if difference > AGREE * size:
+    difference = largest([(first - second).abs()])
+    if difference > AGREE * largest([first.abs()]):
         raise UsageError(
             f"{OPTION} {name}",
             expected="a model that the checkpoint determines",
-            got=f"two of them whose outputs differ by {float(difference):.1e}",
+            got=f"two of them whose outputs differ by {difference:.1e}",
             remedy="what the factory draws at random must be a registered buffer or be seeded",
         )
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ntkspec.display import html_table, listed
 from ntkspec.durations import format_seconds
-from ntkspec.export.layout import BlockPlan
+from ntkspec.export.plans import BlockPlan
 from ntkspec.memory import format_bytes
 
 WORTH_A_WARNING = 2 * 10**9  # bytes of a file

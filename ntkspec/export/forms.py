@@ -17,8 +17,7 @@ from ntkspec.export.prepare import Owned, Prepared
 from ntkspec.export.rank_one import Layout
 from ntkspec.export.uses import Product, Read, Shift, Use, find_uses, is_read, product_of, read_of, shift_of
 from ntkspec.export.uses.find import MOST_USES, Consumers, Moved, is_full_view
-from ntkspec.export.uses.moves import SAMPLERS, is_complex
-from ntkspec.export.uses.moves import operation as operation_of
+from ntkspec.export.uses.moves import SAMPLERS
 from ntkspec.nets.lookup import TableLookup
 
 PAIRS_PAY = 2  # pairs are stored if they take at most half a dense row: docs/adr/0027-pairs-of-factors.md
@@ -40,6 +39,7 @@ class Form:
     remedy: str = ""  # and what would make one possible
     site: str = ""  # linear, pairs: the first of the parameters that are multiplied and added in one place
     widths: tuple[int, int] = (0, 0)  # linear, pairs: of the left and the right factor
+    added: bool = False  # linear: a shift, which is added
     entries: int = 0  # lookup, rows, scanned: room for the numbers of a sample's row; pairs: for its uses
     layout: Layout | None = None  # rows: stored as products of weights and gradients
     varies: bool = False  # rows, scanned: which numbers are read depends on the sample
@@ -79,9 +79,10 @@ class Survey:
         linear: dict[str, tuple[Product, ...] | tuple[Shift, ...]] = {**self.products, **self.shifts}
         for name, sites in self.sites.items():
             rows, widths = sum(use.rows for use in linear[name]), linear[name][0].widths
+            added = name in self.shifts
             site = first.setdefault(sites, name)
-            if len(sites) == 1 and rows == self.samples and not is_complex(sites[0]):
-                forms[name] = Form("linear", site=site, widths=widths)
+            if len(sites) == 1 and rows == self.samples and not graph.is_complex(sites[0]):
+                forms[name] = Form("linear", site=site, widths=widths, added=added)
             else:
                 forms[name] = self._several(site, rows, widths)
         return forms
@@ -96,7 +97,7 @@ class Survey:
         if site in self.products:
             a, b = self.products[site][0].widths
             pairs = uses
-            if any(is_complex(product.node) for product in self.products[site]):
+            if any(graph.is_complex(product.node) for product in self.products[site]):
                 why, pairs = "it multiplies complex numbers, whose parts are two uses", 2 * uses
             if pairs == 1 or PAIRS_PAY * pairs * (a + 1 + b) <= a * b:
                 return Form("pairs", why, site=site, widths=widths, entries=pairs)
@@ -146,6 +147,7 @@ def first_forms(prepared: Prepared, usage: Survey) -> dict[str, Form]:
 def _seen(parameter: Tensor, uses: Sequence[Use], consumers: Consumers) -> _Seen:
     """Return all uses of a parameter, if they are of one kind; else a dense form with the reason."""
     moved: Moved = {}
+    order = [*consumers]  # of uses: the same for a matrix and what is added to its products, and in every run
     if len(uses) > MOST_USES:
         return _dense(uses, consumers)
     if all(map(is_read, uses)) and not parameter.is_complex():
@@ -155,11 +157,11 @@ def _seen(parameter: Tensor, uses: Sequence[Use], consumers: Consumers) -> _Seen
     if len(products) == len(uses):
         if not all(torch.equal(product.positions, products[0].positions) for product in products):
             return Form("dense", "some products have it as it is, others its transpose")
-        return tuple(sorted(products, key=lambda product: id(product.node)))
+        return tuple(sorted(products, key=lambda product: order.index(product.node)))
     added = [shift_of(use, parameter, consumers, moved) for use in uses]
     shifts = _whole(added, parameter)
     if len(shifts) == len(uses):
-        return tuple(sorted(shifts, key=lambda shift: id(shift.site)))
+        return tuple(sorted(shifts, key=lambda shift: order.index(shift.site)))
     if len(uses) == 1 and (*multiplied, *added) != (None, None):
         why = "a part of it is multiplied or added, or a number of it in several places"
         return Form("dense", why, "make the part a parameter of its own")
@@ -206,7 +208,7 @@ def _dense(uses: Sequence[Use], consumers: Consumers) -> Form:
     if operation in _KNOWN:
         return Form("dense", *_KNOWN[operation])
     remedy = f"if it is a table, look its numbers up first, and apply {operation} to what was read"
-    if any(operation_of(taker.node) in SAMPLERS for taker in consumers.get(uses[0].node, ())):
+    if any(graph.operation(taker.node) in SAMPLERS for taker in consumers.get(uses[0].node, ())):
         remedy = (
             f"look up the corners by their indices, and apply {operation} before weighting them: applied to "
             "what is interpolated, it is another function"

@@ -1,25 +1,19 @@
-"""Plain autograd's gradient for random cotangents, and a check that it is not zero."""
+"""Plain autograd's gradient for random cotangents, by which all blocks are checked."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import torch
 from torch import Tensor
 from torch.autograd.graph import GradientEdge
 
-from ntkspec.errors import ExportError
-from ntkspec.export.context import evaluation
-from ntkspec.export.evaluation import differentiate, evaluate
-from ntkspec.export.prepare import Precision, Prepared, prepare
-from ntkspec.export.tolerance import largest
+from ntkspec.export.evaluation import differentiate
+from ntkspec.export.forms import survey
+from ntkspec.export.prepare import Prepared
 from ntkspec.export.uses import Read
 
 Gradients = dict[str, Tensor | None]
-
-DIVISORS = range(1, 20, 2)  # of cotangents, which are then rounded differently
-SHRINKS = 1e-6  # from single to double precision, a gradient that is rounding alone falls below this share
 
 
 def random_cotangents(outputs: Tensor) -> Tensor:
@@ -57,6 +51,18 @@ def gradients_of(
     return gradients
 
 
+def gradients_at(prepared: Prepared, outputs: Tensor, v: Tensor, tables: Collection[str]) -> Gradients:
+    """Return autograd's gradients of sum v * outputs, as sparse vectors for `tables`."""
+    reads = survey(outputs, [owned for owned in prepared.trainable if owned.name in tables]).reads
+    gradients = gradients_of(prepared, outputs, v, reads)
+    return {
+        name: gradient.flatten().to_sparse()
+        if gradient is not None and name in tables and not gradient.is_sparse
+        else gradient
+        for name, gradient in gradients.items()
+    }
+
+
 def _sparse_sum(reads: Sequence[tuple[Read, Tensor | None]], size: int, dtype: torch.dtype) -> Tensor | None:
     """Add up the gradient of a table of `size` numbers as one sparse vector; None if there is none."""
     terms = [read.terms(gradient) for read, gradient in reads if gradient is not None]
@@ -66,46 +72,3 @@ def _sparse_sum(reads: Sequence[tuple[Read, Tensor | None]], size: int, dtype: t
     return torch.sparse_coo_tensor(
         positions[None], values.to(dtype), (size,), check_invariants=False, device=values.device
     ).coalesce()
-
-
-def require_gradient(prepared: Prepared, x: Tensor) -> None:
-    """Raise an error if the gradient at x (n, d) is zero up to rounding in all parameters.
-
-    The gradient is computed in single and in double precision. A small gradient is about the same in both;
-    mere rounding error is far smaller in double precision. The model is copied for this, so call this
-    function only if a check of the gradient has failed.
-
-    Raises:
-        ExportError: the gradient consists of rounding error.
-    """
-    sizes = _size(prepared, x), _size_in_other_precision(prepared, x)
-    single, double = sizes if prepared.dtype == torch.float32 else sizes[::-1]
-    if double < SHRINKS * single:
-        raise ExportError(
-            "model",
-            expected="outputs that depend on trainable parameters",
-            got=f"a gradient that is zero but for rounding (at most {single:.1e} in single precision, "
-            f"{double:.1e} in double)",
-            remedy="look in forward for what cancels, such as the sum of a softmax, or a softmax or "
-            "normalisation over a single entry",
-        )
-
-
-def _size(prepared: Prepared, x: Tensor) -> float:
-    """Return the largest absolute gradient for several cotangents: one may show no rounding by chance."""
-    sizes = []
-    for divisor in DIVISORS:
-        outputs = evaluate(prepared.model, x)
-        sizes.append(largest(gradients_of(prepared, outputs, random_cotangents(outputs) / divisor).values()))
-    return max(sizes)
-
-
-def _size_in_other_precision(prepared: Prepared, x: Tensor) -> float:
-    """Return the same as `_size` in the other precision; NaN where the model does not run in it."""
-    other: Precision = "float32" if prepared.dtype == torch.float64 else "float64"
-    try:
-        copied = prepare(prepared.source, other)
-        with evaluation(copied.device, copied.dtype):
-            return _size(copied, x.to(copied.dtype))
-    except Exception:  # the model does not run in it
-        return math.nan

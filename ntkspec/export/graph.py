@@ -1,8 +1,9 @@
-"""Autograd's graph of some outputs: its nodes, its leaves, and which node takes which results."""
+"""Autograd's graph of some outputs: its nodes and their operations, leaves, and who takes which results."""
 
 from __future__ import annotations
 
 import math
+import re
 from typing import Any, NamedTuple, TypeAlias
 
 import torch
@@ -21,6 +22,22 @@ class Consumer(NamedTuple):
     result: int  # which of the other's results
 
 
+def operation(node: Node) -> str:
+    """Return the operation that made a node, such as "Index" for IndexBackward0."""
+    return re.sub(r"Backward\d*$", "", str(node.name()).split("::")[-1])
+
+
+def result_shape(node: Node, result: int = 0) -> torch.Size:
+    """Return the shape of result number `result` of a node's operation."""
+    return torch.Size(node._input_metadata[result].shape)
+
+
+def is_complex(node: Node, result: int = 0) -> bool:
+    """Return whether result number `result` of a node's operation is complex."""
+    dtype: torch.dtype = node._input_metadata[result].dtype
+    return dtype.is_complex
+
+
 def nodes(outputs: Tensor) -> list[Node]:
     """Return the nodes of the graph, each once."""
     reached: list[Node] = [] if outputs.grad_fn is None else [outputs.grad_fn]
@@ -34,12 +51,12 @@ def nodes(outputs: Tensor) -> list[Node]:
 
 
 def consumers(outputs: Tensor) -> dict[Node, list[Consumer]]:
-    """Return, for each node of the graph, the operations that take its results."""
-    takers: dict[Node, list[Consumer]] = {}
-    for node in nodes(outputs):
+    """Return, for each node of the graph in the order of `nodes`, the operations that take its results."""
+    takers: dict[Node, list[Consumer]] = {node: [] for node in nodes(outputs)}
+    for node in takers:
         for slot, (following, result) in enumerate(node.next_functions):
             if following is not None:
-                takers.setdefault(following, []).append(Consumer(node, slot, result))
+                takers[following].append(Consumer(node, slot, result))
     return takers
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
+from ntkspec.counts import whole_number
 from ntkspec.export.arrays import ArrayLike, as_array
 from ntkspec.export.driver import Options, Stream, export
 from ntkspec.export.prepare import ExportWarning, Precision
@@ -57,45 +57,34 @@ def jacobian(
         (('0', '2'), [(3, 8), (9, 1)])
     """
     samples = as_array(inputs, "inputs")
-    collected = _Collected(len(samples))
-    done = export(model, samples, Options(roles, precision, chunk, memory), collected.replace)
+    chunk = None if chunk is None else whole_number(chunk, "chunk", 1)
+
+    def collect(outputs: int, bytes_a_sample: int, chunks: Stream) -> Jacobian:
+        remedy = "take fewer samples, or write it to a run file"
+        require("Jacobian in memory", bytes_a_sample * len(samples), available_bytes(), remedy)
+        return _joined(chunks, len(samples))
+
+    done, jac = export(model, samples, Options(roles, precision, memory, chunk), collect)
     for note in done.notes:
         warnings.warn(note, ExportWarning, stacklevel=2)
-    return collected.to_jacobian()
+    return jac
 
 
-@dataclass(eq=False)
-class _Collected:
-    """The blocks and regions of all samples, filled chunk by chunk."""
-
-    samples: int
-    blocks: list[Block] = field(default_factory=list)
-    regions: list[NDArray[np.int64]] = field(default_factory=list)  # of each chunk
-    certain: bool = False
-
-    def replace(self, outputs: int, bytes_a_sample: int, chunks: Stream) -> None:
-        """Start again, and fill the blocks with chunks; see `Consumer` in `ntkspec.export.driver`.
-
-        Raises:
-            MemoryBudgetError: they do not fit into memory.
-        """
-        remedy = "take fewer samples, or write it to a run file"
-        require("Jacobian in memory", bytes_a_sample * self.samples, available_bytes(), remedy)
-        self.blocks, self.regions, self.certain = [], [], True
-        for chunk in chunks:
-            if not self.blocks:
-                self.blocks = [block.empty(self.samples) for block in chunk.jacobian]
-            for whole, block in zip(self.blocks, chunk.jacobian, strict=True):
-                _fill(whole, block, chunk.start)
-            if chunk.regions is not None:
-                self.regions.append(chunk.regions)
-                self.certain = self.certain and chunk.certain
-
-    def to_jacobian(self) -> Jacobian:
-        """Return the Jacobian of all samples."""
-        if not self.regions:
-            return Jacobian(tuple(self.blocks), None, False)
-        return Jacobian(tuple(self.blocks), np.concatenate(self.regions), self.certain)
+def _joined(chunks: Stream, samples: int) -> Jacobian:
+    """Return the Jacobian of all samples, with the regions of the network if it has any."""
+    blocks: list[Block] = []
+    regions: list[NDArray[np.int64]] = []  # of each chunk
+    certain = True
+    for chunk in chunks:
+        blocks = blocks or [block.empty(samples) for block in chunk.jacobian]
+        for whole, block in zip(blocks, chunk.jacobian, strict=True):
+            _fill(whole, block, chunk.start)
+        if chunk.regions is not None:
+            regions.append(chunk.regions)
+            certain = certain and chunk.certain
+    if not regions:
+        return Jacobian(tuple(blocks), None, False)
+    return Jacobian(tuple(blocks), np.concatenate(regions), certain)
 
 
 def _fill(whole: Block, block: Block, start: int) -> None:

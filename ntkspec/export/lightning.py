@@ -13,8 +13,8 @@ from torch import nn
 
 from ntkspec.errors import NotInstalledError
 from ntkspec.export.arrays import ArrayLike
-from ntkspec.export.due import Every
 from ntkspec.export.recorder import Recorder
+from ntkspec.export.schedule import Every
 
 PACKAGES = ("lightning.pytorch", "pytorch_lightning")  # the same classes under two names, which do not mix
 

@@ -2,37 +2,36 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
-import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ntkspec.export.alone import compares_alone
-from ntkspec.export.chunk import rank_one_limit
+from ntkspec.export.budget import Budget, saved_bytes
 from ntkspec.export.chunk_blocks import ProductBlock, RowsBlock
 from ntkspec.export.compute import Chunk, compute
 from ntkspec.export.dense import mostly_zero
 from ntkspec.export.evaluation import evaluate, spread
 from ntkspec.export.examine import examine
+from ntkspec.export.factored import rank_one_limit
 from ntkspec.export.forms import Form
-from ntkspec.export.graph import result_bytes
-from ntkspec.export.layout import WORKING_COPIES, BlockPlan, Choices, lay_out
+from ntkspec.export.plans import Choices, Replan, lay_out
 from ntkspec.export.prepare import Prepared
 from ntkspec.export.rank_one import MOST_LEVELS, find_layout
-from ntkspec.export.replan import Replan
 from ntkspec.export.sparse_rows import SparseRows
 from ntkspec.export.steady import Start
 from ntkspec.export.tolerance import largest
-from ntkspec.memory import format_bytes, require
 from ntkspec.roles import Roles
 
 PROBES = 7  # samples, spread over the data
 LARGE = 100_000  # numbers of a parameter whose rows are searched for zeros
 SPARSE = 1 / 16  # share of nonzero numbers up to which rows are stored without zeros
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
@@ -40,15 +39,14 @@ class Probed:
     """The results of the probe."""
 
     choices: Choices
-    outputs: int  # c
+    budget: Budget
     largest: float  # output of these samples, by its absolute value
-    saved: int  # bytes a sample that a forward pass keeps for its backward pass
     sparse: frozenset[str]  # dense parameters whose rows are mostly zero, as an encoding's are
     start: Start
 
 
-def probe(prepared: Prepared, x: Tensor, roles: Roles, budget: int) -> Probed:
-    """Find choices that hold on a few of the samples x (n, d), in two batch sizes.
+def probe(prepared: Prepared, x: Tensor, roles: Roles, memory: int) -> Probed:
+    """Find choices that hold on a few of the samples x (n, d), in two batch sizes; chunks may take `memory`.
 
     Raises:
         ExportError: outputs that are unfit, or that depend on other samples or on chance.
@@ -61,12 +59,12 @@ def probe(prepared: Prepared, x: Tensor, roles: Roles, budget: int) -> Probed:
     start = Start.of(prepared, batch, tables)
     choices = Choices(forms, unused, single=compares_alone(prepared, batch, tables, x))
     several = len(picked) > 1
-    room = Room(budget, c, len(x))
-    choices, chunk = _settle(prepared, batch, choices, roles, room)
+    budget = Budget(memory, c, len(x), prepared.dtype.itemsize)
+    choices, chunk = _settle(prepared, batch, choices, roles, budget)
     choices = choices.with_forms(_seen_forms(chunk, choices, several))
-    choices, _ = _settle(prepared, batch[: max(len(batch) // 2, 1)], choices, roles, room)
-    saved = _saved_bytes(prepared.model, batch, budget)
-    return Probed(choices, c, largest([chunk.outputs]), saved, _mostly_zero(chunk), start)
+    choices, _ = _settle(prepared, batch[: max(len(batch) // 2, 1)], choices, roles, budget)
+    budget = replace(budget, saved=saved_bytes(prepared.model, batch, memory))
+    return Probed(choices, budget, largest([chunk.outputs]), _mostly_zero(chunk), start)
 
 
 def _seen_forms(chunk: Chunk, choices: Choices, several: bool) -> dict[str, Form]:
@@ -120,49 +118,39 @@ def _differ(rows: SparseRows) -> bool:
     return len(places) > 1 or places == {frozenset()}
 
 
-@dataclass(frozen=True)
-class Room:
-    """The memory that is available, and the sizes of the export."""
-
-    budget: int  # bytes
-    outputs: int  # c
-    samples: int  # n, of the whole export
-
-    def fit(self, plans: tuple[BlockPlan, ...], itemsize: int) -> int:
-        """Return how many samples' dense blocks fit the budget; at least one.
-
-        Raises:
-            MemoryBudgetError: none does.
-        """
-        dense = [plan for plan in plans if plan.kind == "dense"]
-        need = sum(plan.width for plan in dense) * self.outputs * itemsize * WORKING_COPIES
-        if need > self.budget:
-            widest = max(dense, key=lambda plan: plan.width)
-            whole = self.samples * sum(plan.bytes_a_sample(self.outputs, itemsize) for plan in plans)
-            why = f"most of it for {widest.name} ({widest.width} parameters), dense because: {widest.reason}"
-            require(
-                f"dense Jacobian of one sample, of {format_bytes(whole)} for all {self.samples}, {why}",
-                need,
-                self.budget,
-                "; ".join(filter(None, [widest.form.remedy, "freeze it, or raise the memory budget"])),
-            )
-        return self.budget // need if need else sys.maxsize
-
-
 def _settle(
-    prepared: Prepared, x: Tensor, choices: Choices, roles: Roles, room: Room
+    prepared: Prepared, x: Tensor, choices: Choices, roles: Roles, budget: Budget
 ) -> tuple[Choices, Chunk]:
-    while True:
-        choices = scan_large(prepared, x, choices)
+    def attempt(choices: Choices) -> Chunk:
         plans = lay_out(prepared, choices, roles)
-        fit = room.fit(plans, prepared.dtype.itemsize)
+        return compute(prepared, plans, choices, x[: budget.dense(plans)], probing=True)
+
+    return until_it_holds(prepared, x, choices, attempt)
+
+
+def until_it_holds(
+    prepared: Prepared, x: Tensor, choices: Choices, attempt: Callable[[Choices], _T]
+) -> tuple[Choices, _T]:
+    """Call `attempt` with choices, and again with better ones as long as it raises `Replan`.
+
+    Args:
+        prepared: the model.
+        x: samples (n, d), of which a few are looked at where large parameters have become dense.
+        choices: to begin with.
+        attempt: what the choices are for.
+
+    Returns:
+        The choices that hold, and what `attempt` returned for them.
+    """
+    while True:
+        choices = _scan_large(prepared, x, choices)
         try:
-            return choices, compute(prepared, plans, choices, x[:fit], probing=True)
+            return choices, attempt(choices)
         except Replan as replan:
             choices = replan.choices
 
 
-def scan_large(prepared: Prepared, x: Tensor, choices: Choices) -> Choices:
+def _scan_large(prepared: Prepared, x: Tensor, choices: Choices) -> Choices:
     """Return choices in which large dense parameters are scanned, if a few rows are mostly zero."""
     large = [
         owned
@@ -183,38 +171,3 @@ def scan_large(prepared: Prepared, x: Tensor, choices: Choices) -> Choices:
     }
     full = choices.full | {owned.name for owned in large} - scanned.keys()
     return replace(choices.with_forms(scanned), full=full)
-
-
-def _saved_bytes(model: nn.Module, x: Tensor, budget: int) -> int:
-    """Return the bytes a sample that autograd keeps between a forward and a backward pass.
-
-    Two batches are compared, since what is kept once, such as a copy of a table, belongs to no sample. Where
-    neither way to count works, the budget is divided by the samples, so that chunks are small.
-    """
-    few = x[: max(len(x) // 2, 1)]
-    for count in (_kept_bytes, _result_bytes):
-        with contextlib.suppress(Exception):
-            more, fewer = count(model, x), count(model, few)
-            return -(-(more - fewer) // (len(x) - len(few))) if more > fewer else -(-more // len(x))
-    return budget // len(x)
-
-
-def _kept_bytes(model: nn.Module, x: Tensor) -> int:
-    """Count the bytes that autograd keeps; raises within torch.func and for sparse tensors."""
-    parameters = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
-    total = 0
-
-    def count(tensor: Tensor) -> Tensor:
-        nonlocal total
-        if tensor.untyped_storage().data_ptr() not in parameters:
-            total += tensor.nbytes
-        return tensor
-
-    with torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
-        evaluate(model, x)
-    return total
-
-
-def _result_bytes(model: nn.Module, x: Tensor) -> int:
-    """Return twice the bytes of the results of all operations in autograd's graph."""
-    return 2 * result_bytes(evaluate(model, x))

@@ -7,7 +7,7 @@ one in (k, feature). Weights and gradient, stored separately, take less room tha
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 
 import torch
@@ -91,12 +91,8 @@ def find_layout(rows: SparseRows, shape: Sequence[int], levels: Iterable[int], l
         nodes = max((level.left.indices.shape[1] for level in factors), default=1)
         size = layout.bytes(outputs, itemsize, nodes)
         if size < least:
-            best, least = Layout(*_sizes(layout), layout.levels, nodes), size
+            best, least = replace(layout, nodes=nodes), size
     return best
-
-
-def _sizes(layout: Layout) -> tuple[int, int, int]:
-    return layout.before, layout.features, layout.after
 
 
 def _candidates(shape: Sequence[int], levels: Iterable[int]) -> Iterator[Layout]:

@@ -18,12 +18,12 @@ from ntkspec.durations import format_seconds
 from ntkspec.errors import UsageError
 from ntkspec.export.arrays import ArrayLike, as_array
 from ntkspec.export.driver import forecast
-from ntkspec.export.due import Every, Schedule
 from ntkspec.export.exporter import RunExporter
 from ntkspec.export.foretold import Forecast
 from ntkspec.export.logged import Log, cost_of_log, finite, kernel_numbers, numbers_by_name, to_compare_with
 from ntkspec.export.notes import Notes
 from ntkspec.export.prepare import ExportWarning, Precision
+from ntkspec.export.schedule import Every, Schedule
 from ntkspec.roles import Roles
 from ntkspec.signals import interruption_of
 from ntkspec.spectral.distance import Reference

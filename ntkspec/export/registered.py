@@ -6,8 +6,6 @@ object, but `parameters()` does not name them, and the kernel without them would
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from torch import Tensor
 
 from ntkspec.errors import ExportError
@@ -21,13 +19,13 @@ class UnregisteredError(ExportError):
     """The error of outputs that depend on a trainable tensor which is not exported."""
 
 
-def require_registered(prepared: Prepared, x: Tensor, outputs: Tensor, ours: Sequence[Tensor] = ()) -> None:
-    """Raise an error if the outputs at x (n, d) depend on a tensor that is neither exported nor in `ours`.
+def require_registered(prepared: Prepared, x: Tensor, outputs: Tensor) -> None:
+    """Raise an error if the outputs at x (n, d) depend on a tensor that is not exported.
 
     Raises:
         UnregisteredError: they have a gradient at such a tensor.
     """
-    exported = {id(owned.parameter) for owned in prepared.trainable} | set(map(id, ours))
+    exported = {id(owned.parameter) for owned in prepared.trainable}
     strange = [leaf for leaf in leaves(outputs) if id(leaf) not in exported]
     if strange:  # such as a copy of x to differentiate by, which every forward pass makes anew
         again = {id(leaf): leaf for leaf in leaves(evaluate(prepared.model, x))}

@@ -12,10 +12,9 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from ntkspec.errors import ExportError
-from ntkspec.export.alone import gradients_at
 from ntkspec.export.evaluation import evaluate
-from ntkspec.export.gradients import random_cotangents
-from ntkspec.export.layout import Choices
+from ntkspec.export.gradients import gradients_at, random_cotangents
+from ntkspec.export.plans import Choices
 from ntkspec.export.prepare import Prepared
 from ntkspec.export.tolerance import Difference, Tolerance
 
@@ -48,7 +47,7 @@ class Start:
         differences = [Difference.from_tensors(now.outputs - self.outputs, self.outputs)]
         pairs = [(size, now.sizes[name]) for name, size in self.sizes.items()]
         differences += [Difference(abs(new - old), max(old, new), whole) for old, new in pairs]
-        worst = Tolerance.from_dtype(prepared.dtype, choices).dense.worst(differences)
+        worst = Tolerance.from_dtype(prepared.dtype, single=choices.single).dense.worst(differences)
         if worst:
             raise ExportError(
                 "model",

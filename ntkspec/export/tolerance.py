@@ -15,8 +15,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ntkspec.export.layout import Choices
-
 
 @dataclass(frozen=True)
 class Difference:
@@ -67,12 +65,12 @@ class Tolerance:
     dense: Limit  # a batch and its samples one by one: a ReLU at its kink may flip
 
     @classmethod
-    def from_dtype(cls, dtype: torch.dtype, choices: Choices) -> Tolerance:
-        """Return the limits for gradients in `dtype`; wider ones if `choices.single` is set."""
+    def from_dtype(cls, dtype: torch.dtype, *, single: bool = False) -> Tolerance:
+        """Return the limits for gradients in `dtype`; `single`: they agree to single precision alone."""
         # Half precision inside a model is off by 5e-4 and must not pass for single.
         if dtype == torch.float32:
             return cls(Limit(1e-5, 1e-5), Limit(3e-5, 3e-5))
-        if choices.single:
+        if single:
             return cls(Limit(1e-5, 1e-6), Limit(3e-5, 1e-6))
         # Factors that do not hold only become dense: better one too many of them.
         return cls(Limit(1e-10, 1e-12), Limit(1e-9, 1e-9))

@@ -16,7 +16,7 @@ from ntkspec.export import jacobian
 from ntkspec.export.alone import check_alone
 from ntkspec.export.compute import Chunk
 from ntkspec.export.evaluation import spread
-from ntkspec.export.layout import Choices
+from ntkspec.export.plans import Choices
 from ntkspec.export.prepare import prepare
 from ntkspec.nets.checkpoint import can_hold
 

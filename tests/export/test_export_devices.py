@@ -12,7 +12,7 @@ from export_zoo import build, inputs
 from torch import Tensor, nn
 
 from ntkspec.errors import MemoryBudgetError
-from ntkspec.export import compute, driver, jacobian
+from ntkspec.export import budget, compute, driver, jacobian
 from ntkspec.memory import GIB
 
 MIB = 2**20
@@ -95,11 +95,11 @@ def test_a_chunk_is_planned_by_what_is_free(
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda place: asked.append(place) or (device, 80 * GIB))
     monkeypatch.setattr(torch.cuda, "memory_reserved", lambda place: asked.append(place) or reserved)
     monkeypatch.setattr(torch.cuda, "memory_allocated", lambda place: asked.append(place) or allocated)
-    monkeypatch.setattr(driver, "available_bytes", lambda: host)
-    assert driver._budget(driver.Options(), CUDA) == expected
+    monkeypatch.setattr(budget, "available_bytes", lambda: host)
+    assert budget.chunk_bytes(None, CUDA) == expected
     assert asked == [CUDA] * 3
-    assert driver._budget(driver.Options(memory=2.0), CUDA) == 2 * GIB
-    assert driver._budget(driver.Options(), torch.device("cpu")) == min(host // 4, GIB // 4)
+    assert budget.chunk_bytes(2.0, CUDA) == 2 * GIB
+    assert budget.chunk_bytes(None, torch.device("cpu")) == min(host // 4, GIB // 4)
 
 
 def test_a_chunk_is_gone_before_the_next_is_computed(monkeypatch: Any) -> None:

@@ -16,7 +16,7 @@ from torch.func import functional_call, grad, hessian, jacfwd, jvp, vjp, vmap
 from torch.nn.utils import parametrizations, parametrize
 
 from ntkspec.errors import ExportError
-from ntkspec.export import jacobian, probe
+from ntkspec.export import budget, jacobian
 
 PAIRS = torch.tensor([[0, 1, 2, 3, 4], [1, 0, 3, 2, 4]])
 
@@ -202,14 +202,14 @@ def test_a_broken_estimate_makes_smaller_chunks_only(broken: list[str], monkeypa
     model, x = make("attention"), inputs(60)
     expected = jacobian(model, x).to_dense()
     for name in broken:
-        monkeypatch.setattr(probe, name, fail)
+        monkeypatch.setattr(budget, name, fail)
     np.testing.assert_allclose(jacobian(model, x).to_dense(), expected, rtol=0, atol=1e-14)
 
 
 def test_the_estimate_by_results_covers_what_autograd_keeps() -> None:
     for name in ("attention", "channels last", "fft", "cdist"):
         model, x = make(name).double(), inputs(64)
-        kept, results = probe._kept_bytes(model, x), probe._result_bytes(model, x)
+        kept, results = budget._kept_bytes(model, x), budget._result_bytes(model, x)
         assert kept / 2 < results < 20 * kept, name
 
 

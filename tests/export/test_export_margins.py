@@ -13,7 +13,7 @@ from test_export_regions import ACTIVATIONS
 from torch import nn
 
 from ntkspec.export import jacobian
-from ntkspec.export.trace import Trace
+from ntkspec.export.regions.trace import Trace
 from ntkspec.nets.mlp import MLP
 
 torch.set_num_threads(1)

@@ -460,6 +460,17 @@ def test_a_matrix_that_a_sample_uses_several_times_is_stored_as_its_pairs(
     assert together == ({"p", "gain"} if "gain" in inspect.getsource(function) and uses == 3 else {"p"})
 
 
+def test_uses_are_stored_in_the_same_order_every_time() -> None:
+    """Not in that of their addresses in memory: a file is the same when it is made again."""
+    function, _ = zoo.SEVERAL["steps of a recurrence"]
+    found, kept = [], []
+    for count in range(4):
+        kept.append([torch.rand(3, requires_grad=True).exp() for _ in range(count)])
+        (block,) = of_table(jacobian(zoo.several(function, 1), inputs(6)))
+        found.append(block.right.load().arrays)
+    assert all(np.array_equal(arrays[name], found[0][name]) for arrays in found for name in arrays)
+
+
 def test_transformers_export(tmp_path: Path) -> None:
     """Attention and feed-forward layers as pairs, within the size that was foretold."""
     torch.manual_seed(4)

@@ -15,7 +15,7 @@ from test_export_uses import assert_kernels, of_table, rows_by_autograd
 from torch import Tensor, nn
 
 from ntkspec import gram
-from ntkspec.export import ExportWarning, forecast, jacobian, probe, several
+from ntkspec.export import ExportWarning, budget, forecast, jacobian, matrices, probe
 from ntkspec.export import foretold as foretold_module
 from ntkspec.jacobian import DenseFactor, PairsFactor, SparseFactor
 
@@ -301,12 +301,27 @@ def test_a_matrix_that_a_late_sample_uses_in_another_way(late: str) -> None:
     assert isinstance(of_table(jac)[0].right, DenseFactor)
 
 
+@pytest.mark.parametrize("shape", [(zoo.D, zoo.WIDTH), (1, zoo.WIDTH)])
+def test_a_matrix_alone_that_some_chunk_does_not_use(shape: tuple[int, int]) -> None:
+    """Its block has the same widths there, and is zero."""
+
+    def function(m: Any, x: Tensor) -> Tensor:
+        far, h = x[:, :1] > 0.5, F.pad(x, (0, 1))
+        return torch.where(far, torch.tanh(x[:, : shape[0]] @ m.p), h) if bool(far.any()) else h
+
+    x = inputs(23)
+    jac = checked(zoo.build(shape, function, 2), x[x[:, 0].argsort()], chunk=4)
+    (block,) = of_table(jac)
+    assert block.widths == shape
+    assert not block.to_dense()[0].any()
+
+
 def test_the_sample_of_a_row() -> None:
-    found = several._row_owner(torch.tensor([[2, 2, -1], [-1, -1, -1], [0, 0, 0]]))
+    found = matrices._row_owner(torch.tensor([[2, 2, -1], [-1, -1, -1], [0, 0, 0]]))
     assert found is not None
     assert found.tolist() == [2, -1, 0]
-    assert several._row_owner(torch.tensor([[0, 1], [1, 1]])) is None
-    assert several._row_owner(torch.tensor([[0, 2], [1, 1]])) is None
+    assert matrices._row_owner(torch.tensor([[0, 1], [1, 1]])) is None
+    assert matrices._row_owner(torch.tensor([[0, 2], [1, 1]])) is None
 
 
 def test_what_is_kept_but_once_is_no_samples() -> None:
@@ -316,9 +331,9 @@ def test_what_is_kept_but_once_is_no_samples() -> None:
         return torch.exp(m.p)[zoo.cells(x)].sum(1)
 
     model = zoo.build((50_000, zoo.WIDTH), copied, 1).double()
-    each = probe._saved_bytes(model, inputs(40), 10**9)
+    each = budget.saved_bytes(model, inputs(40), 10**9)
     assert 100 < each < 10_000
-    assert each > probe._saved_bytes(zoo.build(TABLE, copied, 1).double(), inputs(40), 10**9) / 2
+    assert each > budget.saved_bytes(zoo.build(TABLE, copied, 1).double(), inputs(40), 10**9) / 2
 
 
 class Nearest(nn.Module):

@@ -19,8 +19,8 @@ from torch import nn
 from ntkspec import analyze, kernel_distance, open_run, read_report, spectrum
 from ntkspec.errors import ExportError, OutputError, UsageError
 from ntkspec.export import ExportWarning, Recorder, jacobian
-from ntkspec.export.due import Schedule
 from ntkspec.export.logged import finite
+from ntkspec.export.schedule import Schedule
 
 X = torch.rand(12, 2, generator=torch.Generator().manual_seed(1))
 

@@ -16,15 +16,7 @@ import torch
 from torch import Tensor
 
 from ntkspec.export import graph
-from ntkspec.export.uses.moves import (
-    GATHERS,
-    SAMPLERS,
-    Move,
-    adds_a_constant,
-    is_move,
-    operation,
-    result_shape,
-)
+from ntkspec.export.uses.moves import GATHERS, SAMPLERS, Move, adds_a_constant, is_move
 
 MOST_USES = 256  # of one parameter; one used more often is not followed
 WORTH_KEEPING = 1_000_000  # numbers of a table
@@ -44,7 +36,7 @@ class Use:
     @property
     def operation(self) -> str:
         """Return the operation's name, such as "Index"."""
-        return "output" if self.node is None else operation(self.node)
+        return "output" if self.node is None else graph.operation(self.node)
 
     @property
     def factor(self) -> float:
@@ -152,7 +144,7 @@ def _goes_on(consumer: graph.Consumer, shape: torch.Size, consumers: Consumers, 
     node, slot, _ = consumer
     if is_move(node, slot):
         return True
-    looked_up = slot == 0 and operation(node) in GATHERS
+    looked_up = slot == 0 and graph.operation(node) in GATHERS
     return (looked_up or adds_a_constant(node, slot, shape)) and _is_read_again(node, consumers, root)
 
 
@@ -162,8 +154,8 @@ def _is_read_again(node: graph.Node, consumers: Consumers, root: graph.Node) -> 
     if node is root or not takers:
         return False
     for taker in takers:
-        reads = taker.slot == 0 and (operation(taker.node) in GATHERS or operation(taker.node) in SAMPLERS)
-        shape = result_shape(node, taker.result)
+        reads = taker.slot == 0 and graph.operation(taker.node) in GATHERS.keys() | SAMPLERS
+        shape = graph.result_shape(node, taker.result)
         passes = is_move(taker.node, taker.slot) or adds_a_constant(taker.node, taker.slot, shape)
         if not reads and not (passes and _is_read_again(taker.node, consumers, root)):
             return False

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import math
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -15,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ntkspec.export.graph import Node
+from ntkspec.export.graph import Node, operation, result_shape
 
 PADDING = -1  # a position for what is not one of the parameter's numbers
 
@@ -45,11 +44,6 @@ class Move:
     def shape(self) -> torch.Size:
         """Return the shape of the result."""
         return result_shape(self.node, self.result)
-
-
-def operation(node: Node) -> str:
-    """Return the operation that made a node, such as "Index" for IndexBackward0."""
-    return re.sub(r"Backward\d*$", "", str(node.name()).split("::")[-1])
 
 
 def is_move(node: Node, slot: int) -> bool:
@@ -91,17 +85,6 @@ def _added(node: Node, slot: int) -> float:
     if name == "Rsub":  # other - alpha * input
         return -alpha
     return 1.0 if slot == 0 else (-alpha if name == "Sub" else alpha)
-
-
-def result_shape(node: Node, result: int = 0) -> torch.Size:
-    """Return the shape of result number `result` of a node's operation."""
-    return torch.Size(node._input_metadata[result].shape)
-
-
-def is_complex(node: Node, result: int = 0) -> bool:
-    """Return whether result number `result` of a node's operation is complex."""
-    dtype: torch.dtype = node._input_metadata[result].dtype
-    return dtype.is_complex
 
 
 def signed(number: int) -> int:

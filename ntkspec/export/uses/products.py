@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ntkspec.export.graph import Node
+from ntkspec.export.graph import Node, operation, result_shape
 from ntkspec.export.uses.find import Consumers, Moved, Use
-from ntkspec.export.uses.moves import Move, is_move, operation, result_shape
+from ntkspec.export.uses.moves import Move, is_move
 
 _PRODUCTS = {"Mm": (0, 1), "Addmm": (1, 2), "Bmm": (0, 1)}  # the slots of both matrices
 _SAVED = {"Mm": ("self", "mat2"), "Addmm": ("mat1", "mat2"), "Bmm": ("self", "mat2")}

@@ -47,7 +47,7 @@ class Read:
 
 def is_read(use: Use) -> bool:
     """Return whether a use of a parameter is a lookup in it."""
-    return use.slot == 0 and (use.operation in GATHERS or use.operation in SAMPLERS)
+    return use.slot == 0 and use.operation in GATHERS.keys() | SAMPLERS
 
 
 def read_of(use: Use, table: Tensor, moved: Moved) -> Read:

@@ -8,7 +8,7 @@ is uncertain if one of its numbers is no further from a kink than its error.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Container, Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,20 +18,22 @@ from torch import Tensor
 from torch.utils._pytree import tree_map
 
 from ntkspec import summation
+from ntkspec.export.regions.operations import MOVES, Call
 
 Number = Tensor | float  # a float stands for as many equal numbers as are needed
 
 
-@dataclass(frozen=True)
-class Step:
+@dataclass(frozen=True, eq=False)
+class Step(Call):
     """An operation that is about to be carried out, and the errors of its arguments."""
 
-    name: str
-    func: Any
-    args: Any
-    kwargs: Any
     bound: Callable[[Tensor], Tensor]  # of an argument's error
-    precision: np.dtype[Any]  # of the arithmetic
+
+    @property
+    def precision(self) -> np.dtype[Any]:
+        """Return that of the arithmetic."""
+        dtype = next(tensor.dtype for tensor in self.tensors if tensor.is_floating_point())
+        return np.dtype(str(dtype).removeprefix("torch."))
 
     def error(self, place: int) -> Number:
         """Return a bound on the error of argument number `place`, from 0; 0 if it is a plain number."""
@@ -184,23 +186,19 @@ class Margins:
         self.uncertain = torch.zeros(samples, dtype=torch.bool, device="cpu")
         self._errors: dict[int, Tensor] = {}  # by storage, one number for each of its numbers
 
-    def step(self, name: str, func: Any, args: Any, kwargs: Any, dtype: torch.dtype) -> Step:
-        """Return an operation with the error bounds of its arguments; `dtype` is that of the arithmetic."""
-        return Step(name, func, args, kwargs, self._bound, np.dtype(str(dtype).removeprefix("torch.")))
-
-    def decide(self, step: Step) -> None:
+    def decide(self, call: Call) -> None:
         """Mark samples whose activation region, or a comparison's result, rounding could change."""
-        for distance, error in _distances(step):
+        for distance, error in _distances(self._step(call)):
             close = ~(distance > error) & torch.as_tensor(error != 0)  # an error that is not known is NaN
             self.uncertain |= close.reshape(len(self.uncertain), -1).any(dim=1).cpu()
 
-    def after(self, step: Step) -> Number:
+    def after(self, call: Call) -> Number:
         """Bound the error of an operation's result; to be called before the operation is carried out."""
-        return _RULES.get(step.name, _moved)(step)
+        return _RULES.get(call.name, _moved)(self._step(call))
 
-    def follows(self, name: str, moves: Container[str]) -> bool:
-        """Return whether the error of an operation's result can be bounded; `moves` only move numbers."""
-        return name in _RULES or name in moves
+    def follows(self, call: Call) -> bool:
+        """Return whether the error of an operation's result can be bounded."""
+        return call.name in _RULES or call.name in MOVES
 
     def exact(self, tensors: Iterable[Tensor]) -> bool:
         """Return whether none of these tensors has a bound on its error; then they count as exact."""
@@ -216,6 +214,9 @@ class Margins:
     def forget(self) -> None:
         """Drop all error bounds; which samples are uncertain is kept."""
         self._errors.clear()
+
+    def _step(self, call: Call) -> Step:
+        return Step(call.func, call.args, call.kwargs, self._bound)
 
     def _bound(self, tensor: Tensor) -> Tensor:
         view = self._view(tensor, create=False)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import itertools
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
@@ -19,10 +18,21 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.autograd.function import BackwardCFunction
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves, tree_map
+from torch.utils._pytree import tree_map
 
-from ntkspec.export.margins import Margins, Number, Step
-from ntkspec.export.operations import BLANKS, COMPARISONS, MAPS, MOVES, PIECES, PRODUCTS, REDUCTIONS, SUMS
+from ntkspec.export.regions.margins import Margins, Number
+from ntkspec.export.regions.operations import (
+    BLANKS,
+    COMPARISONS,
+    MAPS,
+    MOVES,
+    PIECES,
+    PRODUCTS,
+    REDUCTIONS,
+    SUMS,
+    Call,
+    tensors_in,
+)
 
 
 class _Kind(Enum):
@@ -36,37 +46,6 @@ class _Kind(Enum):
 
 class _UnknownOperation(Exception):
     """The result of an operation has none of the kinds."""
-
-
-@dataclass(frozen=True, eq=False)
-class _Call:
-    """An operation and its arguments."""
-
-    func: Any
-    args: Any
-    kwargs: Any
-
-    @property
-    def name(self) -> str:
-        """Return the name, without the underscore that marks operations in place."""
-        name: str = self.func.overloadpacket.__name__
-        return name.removesuffix("_") if self.func._schema.is_mutable else name
-
-    @property
-    def tensors(self) -> list[Tensor]:
-        return _tensors((self.args, self.kwargs))
-
-    @property
-    def written(self) -> list[Tensor]:
-        """Return the arguments to which the operation writes."""
-        declared = self.func._schema.arguments
-        arguments = [*zip(declared, self.args, strict=False)]
-        arguments += [
-            (argument, self.kwargs[argument.name]) for argument in declared if argument.name in self.kwargs
-        ]
-        return _tensors(
-            [value for argument, value in arguments if argument.alias_info and argument.alias_info.is_write]
-        )
 
 
 class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]  # untyped in torch
@@ -104,7 +83,7 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]  # untyped in t
         self._margins.forget()
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        call, kind, error = _Call(func, args, kwargs or {}), None, None
+        call, kind, error = Call(func, args, kwargs or {}), None, None
         if self.known:  # before the operation, which may be in place
             with self._doubt():
                 kind = self._classify(call)
@@ -112,23 +91,23 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]  # untyped in t
         result = func(*call.args, **call.kwargs)
         if self.known:
             with self._doubt():
-                self._keep(call, kind, _tensors(result))
+                self._keep(call, kind, tensors_in(result))
                 if error is not None:
-                    self._margins.keep(_tensors(result), error)
+                    self._margins.keep(tensors_in(result), error)
         return result
 
-    def _error(self, call: _Call, kind: _Kind | None) -> Number | None:
+    def _error(self, call: Call, kind: _Kind | None) -> Number | None:
         """Bound the error of what an operation makes of the parameters, or behind the encoding; else None."""
         if kind is _Kind.AFFINE:
-            return self._margins.after(self._step(call))
+            return self._margins.after(call)
         if kind is not _Kind.TRAINABLE or not any(tensor.is_floating_point() for tensor in call.tensors):
             return None
         if call.name in MOVES and self._margins.exact(call.tensors):
             return None
-        if not self._margins.follows(call.name, MOVES):
+        if not self._margins.follows(call):
             self.certain = False  # such as a norm of weights: its rounding is not known here
             return None
-        return self._margins.after(self._step(call))
+        return self._margins.after(call)
 
     @property
     def uncertain(self) -> NDArray[np.bool_]:
@@ -143,7 +122,7 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]  # untyped in t
         except Exception:
             self.known = False
 
-    def _classify(self, call: _Call) -> _Kind | None:
+    def _classify(self, call: Call) -> _Kind | None:
         """Return the kind of the operation's result."""
         kinds = {self._kind(tensor) for tensor in call.tensors}
         if _Kind.FREE in kinds and kinds & {_Kind.AFFINE, _Kind.PATTERN}:
@@ -163,7 +142,7 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]  # untyped in t
                 raise _UnknownOperation  # which rows the rest of that storage has is not known
         return kind
 
-    def _begin(self, call: _Call) -> _Kind:
+    def _begin(self, call: Call) -> _Kind:
         """Return the kind of the first Linear layer's result; e is its left factor, which is remembered."""
         place = {"mm": 0, "addmm": 1}.get(call.name)
         if place is None or self._encoded is not None or len(call.args[place]) != self._samples:
@@ -178,18 +157,18 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]  # untyped in t
         self._encoded = call.args[place]
         return _Kind.AFFINE
 
-    def _pass(self, call: _Call) -> _Kind:
+    def _pass(self, call: Call) -> _Kind:
         """Return the kind of an operation on something affine, and record the pieces of an activation."""
         name, writes = call.name, bool(call.written)
         affine = [i for i, tensor in enumerate(call.tensors) if self._kind(tensor) is _Kind.AFFINE]
         if name in REDUCTIONS and not all(dim % call.args[0].ndim for dim in call.args[1] or [0]):
             raise _UnknownOperation  # over samples
         if name in COMPARISONS and not writes:
-            self._margins.decide(self._step(call))
+            self._margins.decide(call)
             self._record(call.func(*call.args, **call.kwargs))
             return _Kind.PATTERN
         if name in PIECES and (affine == [0] or name in ("maximum", "minimum")):
-            self._margins.decide(self._step(call))
+            self._margins.decide(call)
             for piece in PIECES[name](*call.args, **call.kwargs):
                 self._record(piece)
         elif name in MOVES and not writes:
@@ -203,14 +182,10 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]  # untyped in t
             raise _UnknownOperation
         return _Kind.AFFINE
 
-    def _step(self, call: _Call) -> Step:
-        dtype = next(tensor.dtype for tensor in call.tensors if tensor.is_floating_point())
-        return self._margins.step(call.name, call.func, call.args, call.kwargs, dtype)
-
     def _record(self, pieces: Tensor) -> None:
         self.bits.append(np.packbits(pieces.reshape(self._samples, -1).cpu().numpy(), axis=1))
 
-    def _check_move(self, call: _Call) -> None:
+    def _check_move(self, call: Call) -> None:
         """Refuse a move that would change the order of samples; it is tried on the samples' numbers."""
 
         def numbers(value: Any) -> Any:
@@ -218,7 +193,7 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]  # untyped in t
             return self._numbers(value) if moves else value
 
         moved = call.func(*tree_map(numbers, call.args), **tree_map(numbers, call.kwargs))
-        if not all(torch.equal(result, self._numbers(result)) for result in _tensors(moved)):
+        if not all(torch.equal(result, self._numbers(result)) for result in tensors_in(moved)):
             raise _UnknownOperation
 
     def _numbers(self, tensor: Tensor) -> Tensor:
@@ -229,7 +204,7 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]  # untyped in t
         numbers = torch.arange(self._samples, device=tensor.device).repeat_interleave(rows_each)
         return numbers.view(-1, *[1] * (tensor.ndim - 1)).expand(tensor.shape).contiguous()
 
-    def _keep(self, call: _Call, kind: _Kind | None, results: list[Tensor]) -> None:
+    def _keep(self, call: Call, kind: _Kind | None, results: list[Tensor]) -> None:
         """Keep the kind of an operation's results; a view has that of its storage."""
         if kind is None:
             return
@@ -260,10 +235,6 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]  # untyped in t
     def _stored(self, tensor: Tensor) -> _Kind | None:
         kind, _ = self._kinds.get(_key(tensor), (None, None))
         return kind
-
-
-def _tensors(tree: object) -> list[Tensor]:
-    return [leaf for leaf in tree_leaves(tree) if isinstance(leaf, Tensor)]
 
 
 def _key(tensor: Tensor) -> int:

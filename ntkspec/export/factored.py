@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -15,21 +16,22 @@ from ntkspec.export.dense import Entries, joined
 from ntkspec.export.evaluation import differentiate, evaluate
 from ntkspec.export.forms import Form, Survey, survey
 from ntkspec.export.gradients import Gradients, gradients_of, random_cotangents
-from ntkspec.export.layout import BlockPlan, Choices
+from ntkspec.export.graph import is_complex, result_shape
+from ntkspec.export.matrices import used_once, used_several_times
 from ntkspec.export.owners import owners
+from ntkspec.export.plans import BlockPlan, Choices, Replan
 from ntkspec.export.prepare import Prepared
 from ntkspec.export.rank_one import Factors, factorise
 from ntkspec.export.registered import require_registered
-from ntkspec.export.replan import Replan
-from ntkspec.export.several import several_uses
 from ntkspec.export.sparse_rows import SparseRows, padded
 from ntkspec.export.uses import Read
-from ntkspec.export.uses.moves import is_complex, result_shape
 
 SOMETIMES = "some samples use it in another way"
 FULL = 1 / 4  # a scanned row with a larger share of nonzero numbers is stored dense
 ROOM = 1.25  # a factor for rows that are longer than those seen so far
 RANK_ONE = {torch.float64: 1e-13, torch.float32: 1e-5}  # how far rounding takes a product, relative
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,32 +73,33 @@ def factored(
     blocks: list[ChunkBlock] = []
     for plan in plans:
         if plan.kind == "linear":
-            blocks.append(_product(plan, usage, at[plan.name], outputs))
+            blocks.append(used_once(plan, usage, at[plan.name], outputs))
         elif plan.kind == "pairs":
-            blocks.append(several_uses(plan, usage, samples[plan.name], at[plan.name], choices, outputs))
+            uses = samples[plan.name], at[plan.name]
+            blocks.append(used_several_times(plan, usage, *uses, choices, outputs))
         elif plan.kind == "lookup":
             blocks.append(_declared(plan, captures[plan.name], at[plan.name]))
         elif plan.kind == "rows":
             reads = usage.reads.get(plan.owned[0].name, ())
             terms = zip(reads, samples[plan.name], at[plan.name], strict=True)
-            blocks.append(rows_block(plan, [_entries(*term) for term in terms], choices, outputs))
+            entries = joined([_entries(*term) for term in terms], outputs, outputs.shape[1])
+            blocks.append(rows_block(plan, entries, choices, outputs))
     return Factored(outputs.detach(), blocks, gradients, v, usage)
 
 
-def rows_block(plan: BlockPlan, entries: Sequence[Entries], choices: Choices, outputs: Tensor) -> RowsBlock:
+def rows_block(plan: BlockPlan, entries: Entries, choices: Choices, outputs: Tensor) -> RowsBlock:
     """Build the sparse rows of one parameter, each padded to the planned number of entries.
 
     Raises:
         Replan: a row has more entries than planned, or the rows were planned as products and are none.
     """
     (owned,) = plan.owned
-    n, c = outputs.shape
-    owner, position, values = joined(entries, outputs, c)
+    n, (owner, position, values) = len(outputs), entries
     rows = padded(owner, position, values.to(outputs.dtype), n, owned.size)
     longest, form = rows.indices.shape[1], plan.form
     if longest > form.entries:
         # At least the average: some of these samples may have no gradient, and so no entries.
-        even = -(-sum(len(samples) for samples, _, _ in entries) // n)
+        even = -(-len(owner) // n)
         room = max(longest, even) if not form.entries else int(ROOM * longest)
         if form.kind == "scanned" and room > FULL * owned.size:
             full = replace(form, kind="dense")
@@ -149,8 +152,9 @@ def _require_planned(
                 why = "a shift of several products, in a role of its own" if shifts_alone else SOMETIMES
                 changed |= {owned.name: Form("dense", why) for owned in plan.owned}
         elif plan.kind == "linear" and now:
-            together = {(form.kind, form.site) for form in now.values()}
-            if len(now) < len(plan.owned) or len(together) > 1 or now[plan.owned[0].name].kind != "linear":
+            same = {(form.kind, form.site) for form in now.values()}
+            added = [now[owned.name].added for owned in plan.owned if owned.name in now]
+            if len(same) > 1 or added != [form.added for form in plan.forms] or same.pop()[0] != "linear":
                 other = Form("dense", SOMETIMES)
                 seen = [form for form in now.values() if form.kind == "dense"]
                 changed |= {owned.name: (seen or [other])[0] for owned in plan.owned}
@@ -167,15 +171,15 @@ def _edges(plan: BlockPlan, usage: Survey, captures: Mapping[str, Capture]) -> l
     if plan.kind == "rows":
         return [GradientEdge(read.node, 0) for read in usage.reads.get(name, ())]
     if plan.kind in ("linear", "pairs"):
-        alone = all(owned.name in usage.shifts for owned in plan.owned)  # in a role of its own
-        nodes = [shift.node for shift in usage.shifts[name]] if alone else usage.sites.get(name, ())
+        shifts = [shift.node for shift in usage.shifts.get(name, ())]
+        nodes = shifts if plan.is_shift else usage.sites.get(name, ())
         return [GradientEdge(node, 0) for node in nodes]
     return []
 
 
-def _distributed(edges: Mapping[str, Sequence[GradientEdge]], at: list[Tensor]) -> dict[str, list[Tensor]]:
-    """Split the list of the gradients at all edges into one list for each plan."""
-    rest: Iterator[Tensor] = iter(at)
+def _distributed(edges: Mapping[str, Sequence[GradientEdge]], values: Sequence[_T]) -> dict[str, list[_T]]:
+    """Split the values at all edges into one list for each plan."""
+    rest = iter(values)
     return {name: [next(rest) for _ in of_plan] for name, of_plan in edges.items()}
 
 
@@ -218,8 +222,8 @@ def _samples(
     """
     every = [edge for of_plan in edges.values() for edge in of_plan]
     nonzero = [(gradient != 0).any(-1) for name in edges for gradient in at[name]]
-    rest = iter(owners(outputs, lambda v: _at(every, outputs, v), nonzero) if every else [])
-    by_plan = {name: [next(rest) for _ in of_plan] for name, of_plan in edges.items()}
+    found = owners(outputs, lambda v: _at(every, outputs, v), nonzero) if every else []
+    by_plan = _distributed(edges, found)
     shared = {
         owned.name: "a number of it serves several samples, or its gradient leaves the range of numbers"
         for plan in plans
@@ -244,36 +248,6 @@ def _entries(read: Read, samples: Tensor, gradients: Tensor) -> Entries:
     owner = samples[..., None].expand(read.positions.shape)
     kept = (owner >= 0) & (read.positions >= 0)
     return owner[kept], *read.terms(gradients, kept)
-
-
-def _product(plan: BlockPlan, usage: Survey, at: list[Tensor], outputs: Tensor) -> ProductBlock:
-    """Build a product block: left is what the matrix is multiplied with, right the gradient at the result.
-
-    A shift, which is added to the product, has a constant for its left factor. If this forward pass uses none
-    of the parameters, both factors are zero and have the planned widths.
-    """
-    n, c = outputs.shape
-    lone_shift = len(plan.forms) == 1 and plan.owned[0].name not in usage.products
-    if not at:
-        widths = [form.widths for form in plan.forms]
-        left = None if lone_shift else outputs.new_zeros(n, sum(a for a, _ in widths))
-        return ProductBlock(plan, left, outputs.new_zeros(n, c, widths[0][1]), {})
-    columns, places = [], {}
-    right = at[0]  # (*result, c)
-    for owned in plan.owned:
-        if owned.name in usage.products:
-            (product,) = usage.products[owned.name]
-            columns.append(product.left.to(outputs.dtype))
-            places[owned.name] = product.positions
-            right = product.right(at[0])
-        else:
-            (shift,) = usage.shifts[owned.name]
-            columns.append(outputs.new_full((n, 1), shift.scale))
-            places[owned.name] = shift.positions
-    right = right.reshape(n, -1, c).movedim(2, 1).to(outputs.dtype)
-    if lone_shift:
-        return ProductBlock(plan, None, columns[0][:, :, None] * right, places)
-    return ProductBlock(plan, torch.cat(columns, dim=1), right.contiguous(), places)
 
 
 def _declared(plan: BlockPlan, capture: Capture, at: list[Tensor]) -> ProductBlock:

@@ -1,4 +1,4 @@
-"""The blocks of an export: which trainable parameters are in each, and in which form."""
+"""The plan of an export: its blocks, the trainable parameters and form of each, and when to plan anew."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ class Choices:
     loop: str = ""  # why torch.func.vmap does not hold, if it does not
     full: frozenset[str] = frozenset()  # large dense parameters whose rows are not mostly zero
     single: bool = False  # gradients agree to single precision alone, as of a model with casts inside
+    regions: bool = True  # activation regions are numbered, if the network has any
 
     def with_forms(self, forms: Mapping[str, Form]) -> Choices:
         """Return choices in which some parameters have other forms, and count as used."""
@@ -36,13 +37,20 @@ class Choices:
         return self.with_forms({name: Form("dense", reason) for name, reason in reasons.items()})
 
 
+class Replan(Exception):
+    """A choice does not hold; the export starts again with the choices given."""
+
+    def __init__(self, choices: Choices) -> None:
+        super().__init__("replan")
+        self.choices = choices
+
+
 @dataclass(frozen=True)
 class BlockPlan:
     """The plan of a block, or of the blocks of a table's levels: the parameters and their forms."""
 
     name: str
     forms: tuple[Form, ...]  # of each parameter; all of one kind
-    module: str  # path of the module that holds the parameters
     role: str
     owned: tuple[Owned, ...]
 
@@ -55,6 +63,11 @@ class BlockPlan:
     def form(self) -> Form:
         """Return the form of the first parameter."""
         return self.forms[0]
+
+    @property
+    def is_shift(self) -> bool:
+        """Return whether it is a shift alone, in a role of its own or added to the product of a constant."""
+        return len(self.forms) == 1 and self.form.added
 
     @property
     def reason(self) -> str:
@@ -79,10 +92,8 @@ class BlockPlan:
         if self.kind == "dense":
             return self.width * columns
         if self.kind in ("linear", "pairs"):
-            once = (
-                sum(parameter_form.widths[0] for parameter_form in self.forms) * itemsize
-                + form.widths[1] * columns
-            )
+            a, b = self.widths
+            once = a * itemsize + b * columns
             return once * (form.entries if self.kind == "pairs" else 1)
         if self.kind == "lookup":
             return form.entries * (4 + itemsize) + self.owned[0].shape[-1] * columns
@@ -105,6 +116,11 @@ class BlockPlan:
     def width(self) -> int:
         """Return how many real numbers the parameters have together."""
         return sum(owned.size for owned in self.owned)
+
+    @property
+    def widths(self) -> tuple[int, int]:
+        """Return the widths of both factors of a block of a matrix and what is added to its products."""
+        return sum(form.widths[0] for form in self.forms), self.form.widths[1]
 
 
 def lay_out(prepared: Prepared, choices: Choices, roles: Roles) -> tuple[BlockPlan, ...]:
@@ -130,7 +146,7 @@ def lay_out(prepared: Prepared, choices: Choices, roles: Roles) -> tuple[BlockPl
         alone = members[0].module and len(modules) == 1 and blocks_of_module[members[0].module] == 1
         name = _unique(one_level(members[0].module if alone else members[0].name), taken)
         forms = tuple(choices.forms[owned.name] for owned in members)
-        plans.append(BlockPlan(name, forms, members[0].module, role, tuple(members)))
+        plans.append(BlockPlan(name, forms, role, tuple(members)))
     return tuple(plans)
 
 

@@ -9,17 +9,14 @@ network with any operation behind e that is not known to be affine or piecewise 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ntkspec.export.layout import BlockPlan
-from ntkspec.export.trace import Trace
-
-
-class RegionsLost(Exception):
-    """A later chunk cannot be followed as the first one was; the snapshot starts again without regions."""
+from ntkspec.export.plans import BlockPlan, Choices, Replan
+from ntkspec.export.regions.trace import Trace
 
 
 class Regions:
@@ -31,9 +28,9 @@ class Regions:
     function of the sample, whose only trainable parameters are those in the role "grid".
     """
 
-    def __init__(self, model: nn.Module, plans: Sequence[BlockPlan]) -> None:
+    def __init__(self, model: nn.Module, plans: Sequence[BlockPlan], choices: Choices) -> None:
         network = [plan for plan in plans if plan.role != "grid"]
-        self._model = model
+        self._model, self._choices = model, choices
         self._trainable = [owned.parameter for plan in network for owned in plan.owned]
         self._linear = [o.parameter for plan in network if plan.kind == "linear" for o in plan.owned]
         self._labels: dict[bytes, int] = {}
@@ -56,16 +53,16 @@ class Regions:
         """Return the regions (n,) of the samples x (n, d); None if the first chunk has none.
 
         Raises:
-            RegionsLost: a later chunk has none, or takes other steps to them.
+            Replan: a later chunk has none, or takes other steps to them; it is planned anew without regions.
         """
-        if self._first is not None and not self._first.known:
+        if not self._choices.regions or (self._first is not None and not self._first.known):
             return None
         trace = Trace(x, self._trainable, self._linear)
         trace.follow(self._model, x)
         if self._first is None:
             self._first = trace
         elif not trace.known or trace.steps != self._first.steps:
-            raise RegionsLost
+            raise Replan(replace(self._choices, regions=False))
         bits, trace.bits = trace.bits, []
         if not trace.known:
             return None

@@ -1,6 +1,8 @@
-"""Blocks of matrices that each sample uses several times, at several positions or in several operations.
+"""Blocks of matrices, and of shifts that are added to their products.
 
-The Jacobian is a sum over the uses, sum_t left_t (x) right_t, stored as its pairs; see
+The Jacobian is left (x) right: what the matrix is multiplied with, and the gradient at the product. A shift
+has a constant for its left factor. If a sample uses a matrix several times, at several positions or in
+several operations, the Jacobian is a sum over the uses, sum_t left_t (x) right_t, stored as its pairs; see
 docs/adr/0027-pairs-of-factors.md.
 """
 
@@ -12,24 +14,44 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from ntkspec.export.chunk_blocks import PairsBlock
+from ntkspec.export.chunk_blocks import ProductBlock
 from ntkspec.export.forms import Form, Survey
-from ntkspec.export.layout import BlockPlan, Choices
-from ntkspec.export.replan import Replan
+from ntkspec.export.graph import is_complex
+from ntkspec.export.plans import BlockPlan, Choices, Replan
 from ntkspec.export.sparse_rows import places_of
 from ntkspec.export.uses import Product, Shift
-from ntkspec.export.uses.moves import is_complex
 
 
-def several_uses(
+def used_once(plan: BlockPlan, usage: Survey, at: Sequence[Tensor], outputs: Tensor) -> ProductBlock:
+    """Build the block of what each sample uses once, in their order; a shift alone has no left factor.
+
+    Args:
+        plan: of a matrix and of what is added to its products, or of a shift.
+        usage: how they are used.
+        at: gradients at the product or the sum (*result, c); none if no sample uses any of the parameters.
+        outputs: (n, c).
+    """
+    (n, c), (a, b) = outputs.shape, plan.widths
+    left, right = outputs.new_zeros(n, a), outputs.new_zeros(n, c, b)
+    if at:
+        left = _columns(plan, usage, 0).to(outputs.dtype)
+        rows = at[0] if plan.is_shift else _product_of(plan, usage, 0).right(at[0])
+        right = rows.reshape(n, -1, c).movedim(2, 1).to(outputs.dtype)
+    places = _places(plan, usage)
+    if plan.is_shift:
+        return ProductBlock(plan, None, left[:, :, None] * right, places)
+    return ProductBlock(plan, left, right.contiguous(), places)
+
+
+def used_several_times(
     plan: BlockPlan,
     usage: Survey,
     samples: Sequence[Tensor],
     at: Sequence[Tensor],
     choices: Choices,
     outputs: Tensor,
-) -> PairsBlock:
-    """Build the block of pairs, with the pairs of each sample side by side.
+) -> ProductBlock:
+    """Build the block of what each sample uses several times, with the uses of each side by side.
 
     Args:
         plan: of a matrix, and of what is added to its products.
@@ -42,8 +64,7 @@ def several_uses(
     Raises:
         Replan: a sample uses the matrix more often than was planned, or shares a row with another sample.
     """
-    n, c = outputs.shape
-    a, b = sum(form.widths[0] for form in plan.forms), plan.form.widths[1]
+    (n, c), (a, b) = outputs.shape, plan.widths
     owners = [outputs.new_zeros(0, dtype=torch.long)]
     lefts, rights = [outputs.new_zeros(0, a)], [outputs.new_zeros(0, b, c)]
     for use, (owner, gradient) in enumerate(zip(samples, at, strict=True)):
@@ -61,10 +82,11 @@ def several_uses(
         raise Replan(
             choices.with_forms({o.name: _more(choices.forms[o.name], most, a, b) for o in plan.owned})
         )
-    left = outputs.new_zeros(n, plan.form.entries, a)
-    right = outputs.new_zeros(n, plan.form.entries, b, c)
+    room = plan.form.entries
+    left, right = outputs.new_zeros(n, room, a), outputs.new_zeros(n, room, b, c)
     left[places], right[places] = torch.cat(lefts)[order], torch.cat(rights)[order]
-    return PairsBlock(plan, left, right.permute(0, 3, 1, 2).contiguous(), _places(plan, usage))
+    right = right.flatten(0, 1).movedim(2, 1).contiguous()
+    return ProductBlock(plan, left.flatten(0, 1), right, _places(plan, usage), room)
 
 
 def _product_of(plan: BlockPlan, usage: Survey, use: int) -> Product:

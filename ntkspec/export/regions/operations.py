@@ -1,11 +1,52 @@
-"""The operations that a trace knows: piecewise linear ones, affine ones, and moves of numbers."""
+"""Operations of a forward pass; those that a trace knows are piecewise linear, affine, or move numbers."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
 from torch import Tensor
+from torch.utils._pytree import tree_leaves
+
+
+@dataclass(frozen=True, eq=False)
+class Call:
+    """An operation and its arguments."""
+
+    func: Any
+    args: Any
+    kwargs: Any
+
+    @property
+    def name(self) -> str:
+        """Return the name, without the underscore that marks operations in place."""
+        name: str = self.func.overloadpacket.__name__
+        return name.removesuffix("_") if self.func._schema.is_mutable else name
+
+    @property
+    def tensors(self) -> list[Tensor]:
+        """Return the arguments that are tensors, also within lists."""
+        return tensors_in((self.args, self.kwargs))
+
+    @property
+    def written(self) -> list[Tensor]:
+        """Return the arguments to which the operation writes."""
+        declared = self.func._schema.arguments
+        arguments = [*zip(declared, self.args, strict=False)]
+        arguments += [
+            (argument, self.kwargs[argument.name]) for argument in declared if argument.name in self.kwargs
+        ]
+        return tensors_in(
+            [value for argument, value in arguments if argument.alias_info and argument.alias_info.is_write]
+        )
+
+
+def tensors_in(tree: object) -> list[Tensor]:
+    """Return the tensors at any depth of lists, tuples and mappings."""
+    return [leaf for leaf in tree_leaves(tree) if isinstance(leaf, Tensor)]
+
 
 # Which piece each number is on. At a kink it is the piece whose slope torch's derivative takes; where torch
 # takes neither slope, the kink is a piece by itself.
