@@ -89,7 +89,7 @@ class RunWork:
         run: Run,
         label: str,
         snapshots: Sequence[Snapshot],
-        kernels: Mapping[str, Path | None] | None = None,
+        kernels: Mapping[str, Path] | None = None,
         everywhere: Everywhere | None = None,
     ) -> RunReport:
         """Analyse these snapshots of a run and return its `RunReport`.
