@@ -185,7 +185,7 @@ def write_run(
         OutputError: the file cannot be written; nothing is left of it.
     """
     from ntkspec.export import RunExporter
-    from ntkspec.nets.run_folder import all_or_nothing
+    from ntkspec.store.new_file import all_or_nothing
 
     device, history = described(training.device), _history(training.curve, training.seconds)
     config = {

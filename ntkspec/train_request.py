@@ -41,15 +41,13 @@ class Command:
         Raises:
             OutputError: a file of that name exists, or is one that is read.
         """
-        from ntkspec.nets.run_folder import (
-            check_output,
-            check_run_file,
-        )  # after h5py, whose import takes time
+        from ntkspec.nets.run_folder import check_output  # these import h5py, which takes time
+        from ntkspec.store.new_file import check_new_file
 
         inputs = [path for path in (self.source, self.config_file) if path]
         check_output(self.output, overwrite=self.overwrite, inputs=inputs)
         if self.everywhere:
-            check_run_file(self.everywhere, overwrite=self.overwrite, inputs=inputs)
+            check_new_file(self.everywhere, overwrite=self.overwrite, inputs=inputs)
 
 
 def read_command(argv: Sequence[str] | None) -> Command:

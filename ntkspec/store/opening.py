@@ -15,7 +15,7 @@ from ntkspec.store.disk import open_hdf5
 def check_is_file(path: Path) -> None:
     """Raise `RunFileError` unless the path is that of a file, rather than of a folder or a device."""
     if not path.exists():
-        part = path.with_name(path.name + schema.PART)
+        part = schema.part_of(path)
         remedy = f"{part} is there, which its writer has not finished" if part.exists() else "check the path"
         raise RunFileError(str(path), expected="a run file", got="no such file", remedy=remedy)
     if path.is_dir():

@@ -466,7 +466,7 @@ def test_a_model_that_ends_the_program(folder, capsys):
             "field.py: expected no file, or a run file of ntkspec to replace",
         ),
         (["-o", "step-3.pt", "--overwrite"], "expected a file to write, got step-3.pt, which is read"),
-        (["-o", "nowhere/run.h5"], "no such folder"),
+        (["-o", "nowhere/run.h5"], "nowhere: No such file or directory"),
     ],
 )
 def test_other_refusals(words, said, folder, capsys):

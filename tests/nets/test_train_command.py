@@ -252,7 +252,7 @@ def test_inputs_are_never_replaced(picture, tmp_path, capsys):
     command = ["--config", str(toml), "--image", picture, *SHORT]
     for output in (picture, str(alias), str(toml)):
         for flags in ([], ["--overwrite"]):
-            refused(capsys, [*command, "-o", output, *flags], "input", "another name")
+            refused(capsys, [*command, "-o", output, *flags], "which is read", "another -o")
     assert Path(picture).read_bytes() == before
     assert toml.read_text() == "quiet = true\n"
 
