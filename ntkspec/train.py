@@ -23,10 +23,10 @@ from ntkspec.extras import needs_torch
 from ntkspec.memory import format_bytes
 from ntkspec.nets.config import TrainConfig
 from ntkspec.nets.devices import described, find_device
-from ntkspec.nets.flags import make_parser as make_parser  # as every command has it
 from ntkspec.progress import Say, progress
 from ntkspec.qualities import QUALITIES, quality_of, values_of
 from ntkspec.train_request import Command, read_command
+from ntkspec.train_request import make_parser as make_parser  # as every command has it
 
 if TYPE_CHECKING:
     import numpy as np
@@ -41,10 +41,7 @@ CURVE_POINTS = 100  # at most, of the loss curve in the run file; the whole curv
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; return its exit code."""
-    try:
-        return run_command(lambda: _run(read_command(argv)))
-    except SystemExit as stop:  # argparse, after --help
-        return stop.code if isinstance(stop.code, int) else 2
+    return run_command(lambda: _run(read_command(argv)))
 
 
 def _run(command: Command) -> int:
