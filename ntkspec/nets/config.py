@@ -21,7 +21,7 @@ __all__ = ["MAX_PARAMETERS", "OPTIONS", "TrainConfig"]
 
 MAX_PARAMETERS = 2**28  # 1 GiB in float32, four times that with Adam's moments and the gradient
 MAX_CELLS = 2**31  # of a level, an axis; coordinates in float32 tell some 2^24 apart
-MAX_ITERATIONS = 10**9  # the losses of all steps are kept: 4 GB
+MAX_ITERATIONS = 10**9  # the losses of every tenth are kept: 4 GB
 MAX_RATE = 1e37  # Adam divides the rate by 0.1 in its first step, and float32 ends at 3.4e38
 MAX_FREQUENCY = 1e6  # beyond it, float32 rounds a phase by more than a radian
 DEFAULT_GROWTH = 2.0
