@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ntkspec.cli import after, console, run_command, warn, warnings_as_lines
-from ntkspec.durations import format_seconds
+from ntkspec.display import format_seconds
 from ntkspec.extras import needs_torch
 from ntkspec.memory import format_bytes
 from ntkspec.nets.config import TrainConfig

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ntkspec.durations import format_seconds
+from ntkspec.display import format_seconds
 from ntkspec.errors import UsageError
 from ntkspec.population.analysis_job import RunDone, RunJob
 from ntkspec.population.json_files import OTHER_SHAPE, read_json

@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 
 from ntkspec.cluster.jobs import run_jobs
 from ntkspec.cluster.workers import Cluster
-from ntkspec.durations import format_seconds
+from ntkspec.display import format_seconds
 from ntkspec.errors import NtkspecError
 
 Job = TypeVar("Job")
