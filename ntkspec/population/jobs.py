@@ -109,8 +109,8 @@ def run_all(jobs: Sequence[Job], cluster: Cluster) -> None:
     check_apart({source for job in jobs for source in job.sources})
     for job in jobs:
         job.check(job.sources, job.has_result)
-    missing = [job.absolute() for job in jobs if job.missing()]
-    failures = in_workers(work, missing, cluster, networks=lambda job: len(job.missing()))
+    todo = [replace(job, sources=missing).absolute() for job in jobs if (missing := job.missing())]
+    failures = in_workers(work, todo, cluster, networks=lambda job: len(job.sources))
     _say_of_others(jobs)
     if failures:
         raise failures[0].error
