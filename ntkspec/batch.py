@@ -53,12 +53,13 @@ def _do(batch: Batch) -> int:
     if not batch.quiet:
         counts = f"{tally.analysed} runs analysed, {already} were there already, {tally.failed} failed"
         print(f"{counts}: {batch.results}")
-    broken = tally.broken
-    if batch.cluster is not None and tally.analysed + already:
-        gathered = gather(batch.results, batch.job.settings, None)
+    if not tally.analysed + already:
+        return FAILED if tally.failed else DONE
+    of_all = batch.cluster is not None  # not of a share, beside which others are analysed
+    gathered = gather(batch.results, batch.job.settings, None if of_all else files)
+    if of_all:
         _report(batch, gathered, anew=batch.job.again)
-        broken = len(gathered.broken)
-    return FAILED if tally.failed or broken else DONE
+    return FAILED if tally.failed or gathered.broken else DONE
 
 
 def _kernels(batch: Batch, folder: Path) -> int:

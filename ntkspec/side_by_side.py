@@ -121,11 +121,10 @@ def _require_distinct(files: Sequence[Path]) -> None:
     """Raise `UsageError` if there is no run file, or one occurs twice."""
     if not files:
         raise UsageError("analyze", expected="one or more run files", got="none", remedy="name a run file")
-    seen: set[Path] = set()
-    for file in files:
-        if file.resolve() in seen:
+    places = [os.path.realpath(file) for file in files]  # which says nothing of links that lead nowhere
+    for i, file in enumerate(files):
+        if places[i] in places[:i]:
             raise UsageError("analyze", expected="each run file once", got=f"{file} twice")
-        seen.add(file.resolve())
 
 
 def _ablations(drop: str | Sequence[str | Sequence[str]]) -> tuple[tuple[str, ...], ...]:

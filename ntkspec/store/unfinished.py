@@ -33,7 +33,7 @@ def is_complete(path: Path) -> bool | None:
 
 def check_resumable(path: Path, part: Path, *, complete: bool) -> None:
     """Raise `OutputError` if the run to resume is complete, or if two files have it."""
-    if path.exists() and part.exists():
+    if os.path.exists(path) and os.path.exists(part):
         raise OutputError(
             str(path),
             expected="one file to resume",
