@@ -46,6 +46,8 @@ def in_workers(
         NtkspecError: the workers cannot be had, or are lost.
         Exception: any other exception of a job; jobs that have not begun are then not done.
     """
+    if not jobs:
+        return []  # without starting workers
     start, failed, foretold = time.perf_counter(), [], False
     with cluster.start() as workers:
         began = time.perf_counter()
