@@ -29,21 +29,17 @@ METAVARS = {
 }
 
 COMMAND_OPTIONS = (
-    Option("output", "", "output", str, "the run file to write; checkpoints go beside it", optional=True),
+    Option("output", str, "the run file to write; checkpoints go beside it", optional=True),
     Option(
-        "everywhere",
-        "",
         "everywhere",
         str,
         "write a second run file: the trained network alone, at every pixel of the picture; "
         "analyze --everywhere draws the kernel's eigenfunctions with it",
         optional=True,
     ),
-    Option("overwrite", "", "overwrite", bool, "replace existing run files and their checkpoints"),
-    Option("quiet", "", "quiet", bool, "no progress bar and no summary"),
+    Option("overwrite", bool, "replace existing run files and their checkpoints"),
+    Option("quiet", bool, "no progress bar and no summary"),
     Option(
-        "threads",
-        "",
         "threads",
         int,
         "of the processor (default: torch's choice)",
@@ -51,9 +47,7 @@ COMMAND_OPTIONS = (
         most=4 * (os.cpu_count() or 1),
         optional=True,
     ),
-    Option(
-        "device", "", "device", str, "where it is trained and exported (default auto: CUDA if there is any)"
-    ),
+    Option("device", str, "where it is trained and exported (default auto: CUDA if there is any)"),
 )
 GIVEN_OPTIONS = (*(option for option in OPTIONS if not option.hidden), *COMMAND_OPTIONS)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,9 +36,8 @@ INTERPOLATIONS = tuple(DEGREES)
 SAMPLINGS = ("random", "grid", "patch")
 
 
-def _option(section: str, default: Any, kind: type, help: str, key: str = "", **limits: Any) -> Any:
-    metadata = {"section": section, "key": key, "kind": kind, "help": help, **limits}
-    return dataclasses.field(default=default, metadata=metadata)
+def _option(section: str, default: Any, kind: type, help: str, **others: Any) -> Any:
+    return dataclasses.field(default=default, metadata=dict(section=section, kind=kind, help=help, **others))
 
 
 @dataclass(frozen=True)
@@ -246,14 +245,7 @@ class TrainConfig:
             )
 
 
-def _options() -> Iterator[Option]:
-    for field in dataclasses.fields(TrainConfig):
-        metadata = dict(field.metadata)
-        metadata["key"] = metadata["key"] or field.name
-        yield Option(name=field.name, **metadata)
-
-
-OPTIONS: tuple[Option, ...] = tuple(_options())
+OPTIONS = tuple(Option(field.name, **field.metadata) for field in dataclasses.fields(TrainConfig))
 
 
 def _parameters(config: TrainConfig) -> float:
