@@ -121,7 +121,7 @@ def _require_distinct(files: Sequence[Path]) -> None:
     """Raise `UsageError` if there is no run file, or one occurs twice."""
     if not files:
         raise UsageError("analyze", expected="one or more run files", got="none", remedy="name a run file")
-    places = [os.path.realpath(file) for file in files]  # which says nothing of links that lead nowhere
+    places = [os.path.realpath(file) for file in files]  # Path.resolve raises at links to themselves
     for i, file in enumerate(files):
         if places[i] in places[:i]:
             raise UsageError("analyze", expected="each run file once", got=f"{file} twice")

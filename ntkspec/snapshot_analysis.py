@@ -111,7 +111,7 @@ class SnapshotWork:
         if self.tell:
             for line in plan(self.name, kernel, asked.k):
                 self.tell(line)
-        if file:  # before the factors are loaded, since both would not fit
+        if file:  # before the factors are loaded, since both may not fit
             kept, _ = sums_in_range(kernel, parts, where)
             write_sums(
                 file,
