@@ -12,8 +12,8 @@ from ntkspec.counts import whole_number
 from ntkspec.errors import UsageError
 from ntkspec.jacobian import Jacobian
 from ntkspec.kernel.problem import Kernel
+from ntkspec.real_arrays import Floats
 from ntkspec.run_settings import RunSettings
-from ntkspec.store.checks import Floats
 
 
 def draw(samples: int, settings: RunSettings) -> NDArray[np.intp]:

@@ -18,9 +18,9 @@ from ntkspec import sandbox
 from ntkspec.display import NotAnArray, digits, html_table, listed
 from ntkspec.errors import RunFileError, named_path
 from ntkspec.memory import budget_bytes
+from ntkspec.real_arrays import FLOATS, INTEGERS, Floats
 from ntkspec.store import checks, digest, schema
 from ntkspec.store.by_key import by_key
-from ntkspec.store.checks import Floats
 from ntkspec.store.opening import check_is_file, not_a_run_file, open_for_reading
 from ntkspec.store.pictures import read_pictures
 from ntkspec.store.snapshot_reader import Snapshot, open_snapshot
@@ -180,13 +180,13 @@ class Run(NotAnArray):
         where = f"{self.path}: /{schema.SAMPLES}"
         group = checks.child(self._file, schema.SAMPLES, h5py.Group, f"{self.path}: ")
         checks.members(group, where)
-        inputs = open_stored(group, schema.INPUTS, where, checks.FLOATS, (None, None), self._budget)
+        inputs = open_stored(group, schema.INPUTS, where, FLOATS, (None, None), self._budget)
         n = int(inputs.data.shape[0])
         targets = indices = None
         if checks.has(group, schema.TARGETS, where):
-            targets = open_stored(group, schema.TARGETS, where, checks.FLOATS, (n, None), self._budget)
+            targets = open_stored(group, schema.TARGETS, where, FLOATS, (n, None), self._budget)
         if checks.has(group, schema.INDICES, where):
-            indices = open_stored(group, schema.INDICES, where, checks.INTEGERS[1:], (n,), self._budget)
+            indices = open_stored(group, schema.INDICES, where, INTEGERS[1:], (n,), self._budget)
         return inputs, targets, indices
 
     def _open_snapshots(self) -> tuple[Snapshot, ...]:
