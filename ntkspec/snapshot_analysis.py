@@ -32,7 +32,7 @@ from ntkspec.spectral.verify import verify
 from ntkspec.store import Run, Snapshot
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class SnapshotWork:
     """Analyses one snapshot of a run file that is open and checked."""
 
