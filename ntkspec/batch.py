@@ -7,147 +7,59 @@ if __name__ == "__main__":  # before NumPy and SciPy take their half second
 
     begin()
 
-import argparse
 import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 
-from ntkspec.cli import DONE, FAILED, Parser, in_words, line_on_stderr, one_line, positive, run_command
+from ntkspec.batch_request import Batch, read_batch
+from ntkspec.batch_request import make_parser as make_parser  # as every command has it
+from ntkspec.cli import DONE, FAILED, in_words, line_on_stderr, one_line, run_command
 from ntkspec.cluster.jobs import Ended, run_jobs
 from ntkspec.cluster.profile import read_profile
-from ntkspec.cluster.shares import devices
-from ntkspec.cluster.workers import LOCAL, SLURM, Cluster
+from ntkspec.cluster.workers import SLURM, Cluster
 from ntkspec.errors import NtkspecError, UsageError
 from ntkspec.extras import needs_cluster
-from ntkspec.memory import budget_bytes
 from ntkspec.population.analysis_job import RunDone, RunJob, analyse
-from ntkspec.population.batched import Gathered, Tally, gather, is_reported, remaining, run_files, share_of
+from ntkspec.population.batched import Gathered, Tally, gather, is_reported, remaining
 from ntkspec.population.report import Failed
-from ntkspec.population.report import check_folder as check_population
 from ntkspec.population.report.apart import write_population_apart
 from ntkspec.population.results import note_failure
 from ntkspec.progress import Say, progress
-from ntkspec.report.folders import resolved
 from ntkspec.report.write import JSON, PAGE
-from ntkspec.run_options import add_settings, settings_of
 from ntkspec.shared_kernels import write_kernels_with
-
-POPULATION = "population"  # folder of the report of all
-EXAMPLE = """\
-examples:
-  python -m ntkspec.batch 'runs/**/*.h5' -o results/
-  python -m ntkspec.batch 'runs/**/*.h5' -o results/ --workers 8 --method svd
-  python -m ntkspec.batch 'runs/**/*.h5' -o results/ --cluster slurm --workers 20 --profile gpu
-  python -m ntkspec.batch 'runs/**/*.h5' -o results/ --share 3/20
-  python -m ntkspec.batch -o results/ --report-only
-"""
-
-CLASHES = {  # options, and those that do not go together with them
-    "share": ("workers", "profile", "cluster", "kernels", "report-only"),
-    "kernels": ("report-only", "dry-run", "pages", "again"),
-    "report-only": ("dry-run", "pages"),
-}
 
 RunEnded = Ended[RunJob, RunDone]
 
 
-@dataclass(frozen=True)
-class Batch:
-    """The run files, settings and workers for which a command line asks."""
-
-    files: Sequence[str] | None  # absolute paths; None: all runs that have results
-    job: RunJob  # to be done with each
-    cluster: Cluster | None  # None: this process does all, one after the other
-    quiet: bool
-
-    @property
-    def results(self) -> Path:
-        """Return the folder of results."""
-        return Path(self.job.results)
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; return its exit code: 0 done, 1 a run failed, 2 bad usage."""
-    return run_command(lambda: _command(make_parser().parse_args(argv)))
+    return run_command(lambda: _do(read_batch(argv)))
 
 
-def _command(options: argparse.Namespace) -> int:
-    batch = _batch(options)
-    if options.kernels is not None:
-        return _kernels(batch, options.kernels)
-    if options.report_only:
+def _do(batch: Batch) -> int:
+    if batch.kernels is not None:
+        return _kernels(batch, batch.kernels)
+    if batch.report_only:
         _report(batch, gather(batch.results, batch.job.settings, batch.files), anew=True)
         return DONE
     files = batch.files or ()
     todo = remaining(files, batch.job)
-    if options.dry_run:
+    if batch.dry_run:
         return _show(batch, todo)
     tally = _analyse(batch, todo)
     already = len(files) - len(todo) + tally.reused
     if not batch.quiet:
         counts = f"{tally.analysed} runs analysed, {already} were there already, {tally.failed} failed"
         print(f"{counts}: {batch.results}")
-    broken = tally.broken
-    if options.share is None and tally.analysed + already:
-        gathered = gather(batch.results, batch.job.settings, None)
-        _report(batch, gathered, anew=options.again)
-        broken = len(gathered.broken)
-    return FAILED if tally.failed or broken else DONE
-
-
-def _batch(options: argparse.Namespace) -> Batch:
-    """Check the options and return what they ask for; do no other work."""
-    results = resolved(options.output)
-    check_population(results / POPULATION)
-    _refuse_together(options)
-    files: Sequence[str] | None = run_files(options.runs) if options.runs else None
-    if files is None and not options.report_only:
-        raise UsageError(
-            "batch", expected="run files", got="none", remedy="name some, such as 'runs/**/*.h5'"
-        )
-    if options.share is not None:
-        files = share_of(files or (), options.share)
-    budget_bytes(options.memory)  # refuses a budget that cannot be, also one of the environment
-    job = RunJob("", str(results), settings_of(options), pages=options.pages, again=options.again)
-    return Batch(files, job, _cluster(options), options.quiet)
-
-
-def _refuse_together(options: argparse.Namespace) -> None:
-    """Raise `UsageError` if two options are given together and one of them would have no effect."""
-    in_use = {name.replace("_", "-") for name, value in vars(options).items() if value not in (None, False)}
-    if options.cluster == LOCAL:
-        in_use.discard("cluster")
-    for first, others in CLASHES.items():
-        for other in others:
-            if {first, other} <= in_use:
-                raise UsageError(
-                    f"⟦--{first}⟧",
-                    expected=f"no ⟦--{other}⟧ beside it",
-                    got="both",
-                    remedy="leave out one of the two",
-                )
-
-
-def _cluster(options: argparse.Namespace) -> Cluster | None:
-    if options.share is not None:
-        return None
-    return Cluster(options.cluster, options.workers, _profile(options))
-
-
-def _profile(options: argparse.Namespace) -> str | None:
-    """Return the profile that was named, or else "gpu" if a GPU is requested or found, or else "cpu".
-
-    For a running Dask scheduler, whose workers have their resources, return None unless one was named.
-    """
-    if options.profile is not None or options.cluster not in (LOCAL, SLURM):
-        named: str | None = options.profile
-        return named
-    has_gpu = options.cluster == LOCAL and find_spec("cupy") is not None and bool(devices())
-    return "gpu" if options.backend == "gpu" or (options.backend == "auto" and has_gpu) else "cpu"
+    if not tally.analysed + already:
+        return FAILED if tally.failed else DONE
+    of_all = batch.cluster is not None  # not of a share, beside which others are analysed
+    gathered = gather(batch.results, batch.job.settings, None if of_all else files)
+    if of_all:
+        _report(batch, gathered, anew=batch.job.again)
+    return FAILED if tally.failed or gathered.broken else DONE
 
 
 def _kernels(batch: Batch, folder: Path) -> int:
@@ -254,7 +166,7 @@ def _in_this_process(todo: Sequence[RunJob], at_work: Callable[[int], None]) -> 
 
 def _report(batch: Batch, gathered: Gathered, *, anew: bool) -> None:
     """Write the report of all runs, unless it exists and need not be made again."""
-    folder = batch.results / POPULATION
+    folder = batch.population
     if not gathered.made:
         raise UsageError(
             str(batch.results),
@@ -269,41 +181,6 @@ def _report(batch: Batch, gathered: Gathered, *, anew: bool) -> None:
             write_population_apart(reports, folder, gathered.failures, gathered.broken)
     if not batch.quiet:
         print(f"Report: {folder / PAGE}")
-
-
-def make_parser() -> argparse.ArgumentParser:
-    """Return the parser of the command line."""
-    parser = Parser(
-        prog="python -m ntkspec.batch",
-        description="Analyse many run files, each into a folder of its own, and report on all of them. What "
-        "is done is not done again, so that a batch that was killed goes on where it was.",
-        epilog=EXAMPLE,
-    )
-    add = parser.add_argument
-    add(
-        "runs",
-        nargs="*",
-        metavar="RUNS",
-        help="run files, folders, or quoted patterns such as 'runs/**/*.h5'",
-    )
-    add("-o", "--output", type=Path, default=Path("results"), metavar="DIR", help="(default: results/)")
-    add("--workers", type=positive(int), metavar="N", help="processes (default: one a core, or one a GPU)")
-    add(
-        "--cluster",
-        default=LOCAL,
-        metavar="local|slurm|tcp://HOST:PORT",
-        help="where they are: this machine (default), jobs of SLURM, those of a Dask scheduler",
-    )
-    add("--profile", metavar="cpu|gpu|FILE", help="what a worker is given; see docs/cluster.md")
-    add("--share", metavar="I/N", help="do every N-th file from the I-th on (from 0) in this process alone")
-    add("--pages", action="store_true", help="also write the page and the figures of each run")
-    add("--kernels", type=Path, metavar="DIR", help="only assemble kernels, into files there")
-    add("--again", action="store_true", help="analyse runs whose results are there, too")
-    add("--report-only", action="store_true", help="only report on the results that are there")
-    add("--dry-run", action="store_true", help="print what would be done, and the script of a job of SLURM")
-    add("-q", "--quiet", action="store_true", help="print nothing but failures")
-    add_settings(parser)
-    return parser
 
 
 if __name__ == "__main__":

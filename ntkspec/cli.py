@@ -174,12 +174,20 @@ class Parser(argparse.ArgumentParser):
     """An argument parser with --version, one-line errors and no abbreviated options."""
 
     def __init__(
-        self, *, prog: str | None = None, description: str | None, epilog: str | None = None
+        self,
+        *,
+        prog: str | None = None,
+        usage: str | None = None,
+        description: str | None,
+        epilog: str | None = None,
+        argument_default: str | None = None,
     ) -> None:
         super().__init__(
             prog=prog,
+            usage=usage,
             description=description,
             epilog=epilog,
+            argument_default=argument_default,
             formatter_class=argparse.RawDescriptionHelpFormatter,
             allow_abbrev=False,
         )

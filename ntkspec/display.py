@@ -1,4 +1,4 @@
-"""Show objects in a session: in a few lines of text, or as a table in a notebook."""
+"""Show numbers, lists and objects to people: in a few lines of text, or as a table in a notebook."""
 
 from __future__ import annotations
 
@@ -34,6 +34,18 @@ def digits(value: float | None) -> str:
         ('17.00', '')
     """
     return "" if value is None else f"{value:#.4g}"
+
+
+def format_seconds(seconds: float) -> str:
+    """Return a duration with its unit, for people: at least a second.
+
+    Example:
+        >>> format_seconds(0.2), format_seconds(720), format_seconds(9000)
+        ('1 s', '12 min', '2.5 h')
+    """
+    if seconds < 90:
+        return f"{seconds:.0f} s" if seconds >= 1 else "1 s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def html_table(title: str, header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:

@@ -13,12 +13,12 @@ from ntkspec.errors import UsageError
 from ntkspec.jacobian import Jacobian, Outputs
 from ntkspec.kernel.checks import check_same_parameters
 from ntkspec.kernel.problem import Kernel
+from ntkspec.real_arrays import Floats
 from ntkspec.report.records import ModePictures
 from ntkspec.spectral import Spectrum
 from ntkspec.spectral.eigenfunctions import eigenfunctions_of
 from ntkspec.spectral.frequency import PixelGrid, radial_frequency
 from ntkspec.store import Run, Snapshot
-from ntkspec.store.checks import Floats
 
 OPTION = "⟦--everywhere⟧"
 

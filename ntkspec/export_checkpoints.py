@@ -16,9 +16,9 @@ from ntkspec.errors import ExportError, UsageError
 from ntkspec.export_request import Request, Source, read_request
 from ntkspec.export_request import make_parser as make_parser  # as every command has it
 from ntkspec.nets.devices import described, find_device
-from ntkspec.nets.run_folder import all_or_nothing
 from ntkspec.progress import Say, progress
 from ntkspec.store.array_files import read_array
+from ntkspec.store.new_file import all_or_nothing
 
 if TYPE_CHECKING:
     import numpy as np

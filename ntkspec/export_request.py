@@ -14,12 +14,10 @@ from typing import Any, Literal
 
 from ntkspec.cli import Parser, positive
 from ntkspec.counts import whole_number
-from ntkspec.errors import OutputError, UsageError
+from ntkspec.errors import UsageError
 from ntkspec.nets.devices import DEVICES, check_device
-from ntkspec.nets.run_folder import is_run_file, part_beside
 from ntkspec.report.names import apart, numbered
-from ntkspec.store.disk import check_writable
-from ntkspec.store.unfinished import check_unfinished
+from ntkspec.store.new_file import check_new_file
 
 EXAMPLE = """\
 examples:
@@ -75,20 +73,7 @@ class Request:
             OutputError: a file of that name exists, or is one that is read.
         """
         reads = [*(source.path for source in self.sources), self.inputs, self.targets]
-        for path in filter(None, reads):
-            if self.output.exists() and path.exists() and self.output.samefile(path):
-                got, remedy = f"{path}, which is read", "choose another ⟦-o|output⟧"
-                raise OutputError(str(self.output), expected="a file to write", got=got, remedy=remedy)
-        check_writable(self.output, overwrite=self.overwrite)
-        for path in (self.output, part_beside(self.output)):
-            if os.path.lexists(path) and not is_run_file(path):
-                raise OutputError(
-                    str(path),
-                    expected="no file, or a run file of ntkspec to replace",
-                    got="another kind of file",
-                    remedy="move it away or choose another ⟦-o|output⟧",
-                )
-        check_unfinished(part_beside(self.output), overwrite=self.overwrite)
+        check_new_file(self.output, overwrite=self.overwrite, inputs=filter(None, reads))
 
     def made_from(self) -> dict[str, object]:
         """Return the options that the run file keeps, as a mapping that JSON can hold."""

@@ -8,8 +8,8 @@ import resource
 from collections.abc import Iterator
 from numbers import Real
 
-from ntkspec import linux, slurm
 from ntkspec.errors import MemoryBudgetError, UsageError, shown
+from ntkspec.machine import linux, slurm
 
 PROCESSES_HERE = "NTKSPEC_PROCESSES_HERE"  # the variable that says how many processes share the memory here
 GIB = 2**30

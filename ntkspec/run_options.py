@@ -9,8 +9,7 @@ from ntkspec.backend import Choice, Precision
 from ntkspec.cli import Parser, positive
 from ntkspec.errors import UsageError
 from ntkspec.jacobian import Outputs
-from ntkspec.run_analysis import MOST_MODES
-from ntkspec.run_settings import RunSettings, When
+from ntkspec.run_settings import MOST_MODES, RunSettings, When
 from ntkspec.spectral import MethodChoice
 from ntkspec.spectral.choose import AUTO
 

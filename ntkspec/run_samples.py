@@ -12,9 +12,8 @@ from ntkspec.counts import whole_number
 from ntkspec.errors import UsageError
 from ntkspec.jacobian import Jacobian
 from ntkspec.kernel.problem import Kernel
-from ntkspec.memory import budget_bytes
+from ntkspec.real_arrays import Floats
 from ntkspec.run_settings import RunSettings
-from ntkspec.store.checks import Floats
 
 
 def draw(samples: int, settings: RunSettings) -> NDArray[np.intp]:
@@ -58,8 +57,14 @@ def kernel_of(
     jacobian: Jacobian, settings: RunSettings, engine: Backend, columns: Jacobian | None = None
 ) -> Kernel:
     """Describe the kernel of these samples by the settings' outputs, precision and memory; see `Kernel`."""
-    budget = budget_bytes(settings.memory)
-    return Kernel(jacobian, columns, settings.outputs, settings.precision, engine, budget)
+    return Kernel.from_jacobian(
+        jacobian,
+        settings.outputs,
+        columns=columns,
+        precision=settings.precision,
+        backend=engine,
+        memory=settings.memory,
+    )
 
 
 def digest(inputs: Floats) -> str:

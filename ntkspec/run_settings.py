@@ -12,6 +12,7 @@ from ntkspec.spectral import MethodChoice
 from ntkspec.spectral.solvers import SOLVERS
 
 When = Literal["auto", "always", "never"]
+MOST_MODES = 2048  # of a kernel whose eigenvectors are computed without being asked for
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
-from typing import Any
 
 from ntkspec import sandbox
 from ntkspec._version import PRODUCER
@@ -66,9 +65,8 @@ def analyze_runs(
         drop: further ablations, each a role or the name of a block to leave out, or several of them.
         baseline: label of the run to compare with; default: that of `beside`, or the only one called
             "baseline", if any.
-        everywhere: a further run file, or several, of the same networks at every pixel, as
-            `ntkspec.train --everywhere` writes them, with which eigenfunctions are drawn; each belongs to the
-            run of its label.
+        everywhere: a further run file of the same network at every pixel, as `ntkspec.train --everywhere`
+            writes it, or several, with which eigenfunctions are drawn; each belongs to the run of its label.
         kernels: folder to write every kernel to, in <run>-<snapshot id>.h5; see `ntkspec.write_kernels`.
         trial: read the files in another process first, as the command does; see `ntkspec.open_run`.
         progress: called with a line for every step of the work.
@@ -103,26 +101,31 @@ def analyze_runs(
         alignment=alignment,
     )
     work = RunWork(settings, engine, progress or (lambda _: None), detail)
-    files, further = _files(paths), _files(everywhere)
-    if not files:
-        raise UsageError("analyze", expected="one or more run files", got="none", remedy="name a run file")
-    seen: set[Path] = set()
-    for file in files:
-        if file.resolve() in seen:
-            raise UsageError("analyze", expected="each run file once", got=f"{file} twice")
-        seen.add(file.resolve())
+    files = _as_paths(paths)
+    _require_distinct(files)
     earlier = () if beside is None else _earlier_runs(beside, outputs, work.engine.name)
     wanted: str | RunReport | None = baseline
     if baseline is None and beside is not None and beside.baseline is not None:
         wanted = earlier[beside.runs.index(beside[beside.baseline])]
-    reports, reference = _reports(work, files, further, earlier, wanted, kernels, trial)
+    reports, reference = _reports(work, files, _as_paths(everywhere), earlier, wanted, kernels, trial)
     return assemble(reports, reference, work.engine.name)
 
 
-def _files(given: Any) -> list[Path]:
-    """Return the paths of one file or of several; raise `UsageError` for what is none."""
-    alone = isinstance(given, str | bytes) or not isinstance(given, Iterable)
-    return [named_path(path) for path in ([given] if alone else given)]
+def _as_paths(given: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> list[Path]:
+    """Return the paths of one file or of several; raise `UsageError` for what is no path."""
+    if isinstance(given, str | bytes | os.PathLike) or not isinstance(given, Iterable):
+        return [named_path(given)]
+    return [named_path(path) for path in given]
+
+
+def _require_distinct(files: Sequence[Path]) -> None:
+    """Raise `UsageError` if there is no run file, or one occurs twice."""
+    if not files:
+        raise UsageError("analyze", expected="one or more run files", got="none", remedy="name a run file")
+    places = [os.path.realpath(file) for file in files]  # Path.resolve raises at links to themselves
+    for i, file in enumerate(files):
+        if places[i] in places[:i]:
+            raise UsageError("analyze", expected="each run file once", got=f"{file} twice")
 
 
 def _ablations(drop: str | Sequence[str | Sequence[str]]) -> tuple[tuple[str, ...], ...]:
@@ -189,40 +192,51 @@ def _reports(
     """
     settings = work.settings
     with contextlib.ExitStack() as stack:
-        trials = stack.enter_context(contextlib.ExitStack())
-        trials.enter_context(sandbox.server("ntkspec.store"))
-        runs, further = (
-            [stack.enter_context(open_run(path, memory=settings.memory, trial=trial)) for path in files]
-            for files in (paths, everywhere)
-        )
-        again = [_same_runs(run, earlier, settings) for run in runs]
-        gone = {id(before) for replaced in again for before in replaced}
-        kept = [before for before in earlier if id(before) not in gone]
-        every: list[RunReport | Run] = [*kept, *runs]
-        labels = unique_labels([(run.label, Path(run.path)) for run in every])
-        own = [run.label for run in every]
-        if isinstance(baseline, RunReport):
-            earlier_of = [*([before] for before in kept), *again]  # of each run: those that it is or replaces
-            reference: int | None = next(
-                i for i, befores in enumerate(earlier_of) if any(before is baseline for before in befores)
+        with sandbox.server("ntkspec.store"):
+            runs, further = (
+                [stack.enter_context(open_run(path, memory=settings.memory, trial=trial)) for path in files]
+                for files in (paths, everywhere)
             )
-        else:
-            reference = find_baseline(labels, own, [run.config for run in every], baseline)
-        snapshots = [chosen(run, settings) for run in runs]
-        ids = [[snap.id for snap in of_run] for of_run in snapshots]
-        places: Sequence[Mapping[str, Path | None]] = [dict.fromkeys(of_run) for of_run in ids]
-        if kernels is not None:
-            places = stack.enter_context(
-                kernel_files([run.path for run in runs], ids, named_path(kernels, "a folder"))
+            replaced = [_same_runs(run, earlier, settings) for run in runs]
+            gone = {*chain(*replaced)}
+            kept = [before for before in earlier if before not in gone]
+            every: list[RunReport | Run] = [*kept, *runs]
+            labels = unique_labels([(run.label, Path(run.path)) for run in every])
+            reference = _place_of_baseline(
+                baseline, every, [*([before] for before in kept), *replaced], labels
             )
-        pixels = match_everywhere(further, runs, ids, settings.outputs)
-        for run in (*runs, *further):
-            run.check_values()
-        trials.close()
+            snapshots = [chosen(run, settings) for run in runs]
+            ids = [[snap.id for snap in of_run] for of_run in snapshots]
+            places: Sequence[Mapping[str, Path]] = [{}] * len(runs)
+            if kernels is not None:
+                folder = named_path(kernels, "a folder")
+                places = stack.enter_context(kernel_files([run.path for run in runs], ids, folder))
+            pixels = match_everywhere(further, runs, ids, settings.outputs)
+            for run in (*runs, *further):
+                run.check_values()
         to_report = zip(runs, labels[len(kept) :], snapshots, places, pixels, strict=True)
         renamed = [replace(run, label=label) for run, label in zip(kept, labels, strict=False)]
         made = [work.report(*arguments) for arguments in to_report]
-        return [*renamed, *map(_with_note, made, again)], reference
+        return [*renamed, *map(_with_note, made, replaced)], reference
+
+
+def _place_of_baseline(
+    baseline: str | RunReport | None,
+    runs: Sequence[RunReport | Run],
+    were: Sequence[Sequence[RunReport]],
+    labels: Sequence[str],
+) -> int | None:
+    """Return the position of the run to compare with, or None.
+
+    Args:
+        baseline: a run of the earlier report, or a label for `find_baseline`, or None.
+        runs: all runs, each with the label of its own.
+        were: of each run, the earlier ones that it is or replaces.
+        labels: of the runs, in the new report.
+    """
+    if isinstance(baseline, RunReport):
+        return next(i for i, befores in enumerate(were) if baseline in befores)
+    return find_baseline(labels, [run.label for run in runs], [run.config for run in runs], baseline)
 
 
 def _same_runs(run: Run, earlier: Sequence[RunReport], settings: RunSettings) -> list[RunReport]:

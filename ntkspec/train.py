@@ -14,19 +14,20 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ntkspec.cli import after, console, run_command, warn, warnings_as_lines
-from ntkspec.durations import format_seconds
+from ntkspec.display import format_seconds
 from ntkspec.extras import needs_torch
 from ntkspec.memory import format_bytes
 from ntkspec.nets.config import TrainConfig
 from ntkspec.nets.devices import described, find_device
-from ntkspec.nets.flags import make_parser as make_parser  # as every command has it
 from ntkspec.progress import Say, progress
 from ntkspec.qualities import QUALITIES, quality_of, values_of
 from ntkspec.train_request import Command, read_command
+from ntkspec.train_request import make_parser as make_parser  # as every command has it
 
 if TYPE_CHECKING:
     import numpy as np
@@ -41,10 +42,7 @@ CURVE_POINTS = 100  # at most, of the loss curve in the run file; the whole curv
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; return its exit code."""
-    try:
-        return run_command(lambda: _run(read_command(argv)))
-    except SystemExit as stop:  # argparse, after --help
-        return stop.code if isinstance(stop.code, int) else 2
+    return run_command(lambda: _run(read_command(argv)))
 
 
 def _run(command: Command) -> int:
@@ -126,20 +124,16 @@ def _train_and_export(command: Command, task: Task, indices: NDArray[np.int64], 
             ),
         )
         write_curve(folder, training.curve.steps, training.curve.losses)
+        write = partial(write_run, overwrite=command.overwrite, progress=command.progress, say=say)
         start = time.perf_counter()
-        writing: dict[str, Any] = {
-            "overwrite": command.overwrite,
-            "progress": command.progress,
-            "say": say,
-        }
-        write_run(command.output, training, task, indices, **writing)
+        write(command.output, training, task, indices)
         seconds = time.perf_counter() - start
     if command.everywhere:
         end = replace(training, snapshots=training.snapshots[-1:])
         with after(f"the run is in {command.output}"):
-            write_run(command.everywhere, end, task, _all_rows(task), **writing)
+            write(command.everywhere, end, task, _all_rows(task))
     if not command.quiet:
-        _summary(command, training, f"{len(indices)} {task.unit}", seconds)
+        _summary(command, training, len(indices), task.unit, seconds)
 
 
 def _all_rows(task: Task) -> NDArray[np.int64]:
@@ -185,7 +179,7 @@ def write_run(
         OutputError: the file cannot be written; nothing is left of it.
     """
     from ntkspec.export import RunExporter
-    from ntkspec.nets.run_folder import all_or_nothing
+    from ntkspec.store.new_file import all_or_nothing
 
     device, history = described(training.device), _history(training.curve, training.seconds)
     config = {
@@ -237,7 +231,7 @@ def _number(name: str, value: float | None) -> str:
     return f"{value:{'.3e' if name == LOSS else quality_of(name).precise}}"
 
 
-def _summary(command: Command, training: Training, sampled: str, export_seconds: float) -> None:
+def _summary(command: Command, training: Training, samples: int, unit: str, export_seconds: float) -> None:
     from rich.table import Table
 
     from ntkspec.nets.run_folder import folder_beside
@@ -253,12 +247,12 @@ def _summary(command: Command, training: Training, sampled: str, export_seconds:
         numbers = [_number(name, values_of(kept.metrics).get(name)) for name in shown]
         table.add_row(kept.label, str(kept.step), *numbers)
     console().print(table)
-    asked = "" if sampled.startswith(f"{config.samples} ") else f" ({config.samples} asked for)"
+    asked = "" if samples == config.samples else f" ({config.samples} asked for)"
     print(
         f"{config.label}: trained in {training.seconds:.1f} s, exported in {export_seconds:.1f} s, "
         f"on {described(training.device)}"
     )
-    print(f"kernel at {sampled}{asked}, {config.sampling}")
+    print(f"kernel at {samples} {unit}{asked}, {config.sampling}")
     print(f"wrote {command.output} and {folder_beside(command.output)}{os.sep}")
     following = shlex.quote(str(command.output))
     if command.everywhere:

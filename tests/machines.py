@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from ntkspec import linux
+from ntkspec.machine import linux
 
 GIB = 2**30
 TREES = {  # by version: kind and options of a mount, and what stands before the path of a group

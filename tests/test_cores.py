@@ -7,7 +7,7 @@ import os
 import pytest
 from machines import Machine
 
-from ntkspec.cores import cores_here
+from ntkspec.machine.cores import cores_here
 
 
 @pytest.fixture

@@ -103,7 +103,7 @@ def test_inputs_in_single_precision_are_those_in_double(here):
     single = pixels().astype(np.float32)
     write(here / "single.h5", SAMPLED, inputs=single[SAMPLED])
     write(here / "double.h5", np.arange(30), inputs=single.astype(np.float64), snapshots=("end",))
-    analyze_runs(["single.h5"], everywhere=["double.h5"], snapshot="end")
+    analyze_runs(["single.h5"], everywhere="double.h5", snapshot="end")
 
 
 def test_no_eigenfunctions_where_there_is_no_plane(here):

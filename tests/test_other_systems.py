@@ -13,8 +13,9 @@ import needs
 import psutil
 import pytest
 
-from ntkspec import _io, linux, memory
+from ntkspec import _io, memory
 from ntkspec.errors import UnsupportedSystemError
+from ntkspec.machine import linux
 from ntkspec.systems import require_unix
 
 TESTS = Path(__file__).parent

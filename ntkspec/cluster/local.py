@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from ntkspec._io import first_line
 from ntkspec.cluster.shares import environment
 from ntkspec.cluster.slurm import NO_PAGE
-from ntkspec.cores import cores_here
 from ntkspec.errors import ClusterError
+from ntkspec.machine.cores import cores_here
 
 if TYPE_CHECKING:
     from distributed import SpecCluster

@@ -22,9 +22,9 @@ from ntkspec._version import __version__
 from ntkspec.cluster.pool import Patience, Workers
 from ntkspec.cluster.profile import read_profile
 from ntkspec.cluster.shares import devices, workers_for
-from ntkspec.cores import cores_here
 from ntkspec.errors import ClusterError, UsageError
 from ntkspec.extras import needs_cluster
+from ntkspec.machine.cores import cores_here
 
 if TYPE_CHECKING:
     from distributed import Client, Scheduler

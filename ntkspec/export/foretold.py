@@ -9,8 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ntkspec.display import html_table, listed
-from ntkspec.durations import format_seconds
+from ntkspec.display import format_seconds, html_table, listed
 from ntkspec.export.plans import BlockPlan
 from ntkspec.memory import format_bytes
 

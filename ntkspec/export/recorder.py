@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from ntkspec._io import first_line
 from ntkspec.counts import whole_number
-from ntkspec.durations import format_seconds
+from ntkspec.display import format_seconds
 from ntkspec.errors import UsageError
 from ntkspec.export.arrays import ArrayLike, as_array
 from ntkspec.export.driver import forecast

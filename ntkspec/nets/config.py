@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +21,7 @@ __all__ = ["MAX_PARAMETERS", "OPTIONS", "TrainConfig"]
 
 MAX_PARAMETERS = 2**28  # 1 GiB in float32, four times that with Adam's moments and the gradient
 MAX_CELLS = 2**31  # of a level, an axis; coordinates in float32 tell some 2^24 apart
-MAX_ITERATIONS = 10**9  # the losses of all steps are kept: 4 GB
+MAX_ITERATIONS = 10**9  # the losses of every tenth are kept: 4 GB
 MAX_RATE = 1e37  # Adam divides the rate by 0.1 in its first step, and float32 ends at 3.4e38
 MAX_FREQUENCY = 1e6  # beyond it, float32 rounds a phase by more than a radian
 DEFAULT_GROWTH = 2.0
@@ -36,9 +36,8 @@ INTERPOLATIONS = tuple(DEGREES)
 SAMPLINGS = ("random", "grid", "patch")
 
 
-def _option(section: str, default: Any, kind: type, help: str, key: str = "", **limits: Any) -> Any:
-    metadata = {"section": section, "key": key, "kind": kind, "help": help, **limits}
-    return dataclasses.field(default=default, metadata=metadata)
+def _option(section: str, default: Any, kind: type, help: str, **others: Any) -> Any:
+    return dataclasses.field(default=default, metadata=dict(section=section, kind=kind, help=help, **others))
 
 
 @dataclass(frozen=True)
@@ -246,14 +245,7 @@ class TrainConfig:
             )
 
 
-def _options() -> Iterator[Option]:
-    for field in dataclasses.fields(TrainConfig):
-        metadata = dict(field.metadata)
-        metadata["key"] = metadata["key"] or field.name
-        yield Option(name=field.name, **metadata)
-
-
-OPTIONS: tuple[Option, ...] = tuple(_options())
+OPTIONS = tuple(Option(field.name, **field.metadata) for field in dataclasses.fields(TrainConfig))
 
 
 def _parameters(config: TrainConfig) -> float:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from ntkspec.nets.read_picture import read_picture
+from ntkspec.nets.pictures.read import read_picture
 from ntkspec.nets.samples import sample_learnt, sample_pixels
 from ntkspec.nets.task import Loss, Picture, Predict
 from ntkspec.qualities import PSNR_HELD_OUT, PSNR_LEARNT
@@ -103,7 +103,7 @@ def to_uint8(image: NDArray[np.floating]) -> NDArray[np.uint8]:
 def load_image(path: str | Path, side: int, *, grey: bool = False, held_out: float = 0.0) -> ImageTask:
     """Read a picture, crop its centre to a square and resize that, antialiased, to side x side.
 
-    See `ntkspec.nets.read_picture` for what becomes of depth, transparency and orientation.
+    See `ntkspec.nets.pictures.read` for what becomes of depth, transparency and orientation.
 
     Args:
         path: any picture that Pillow or tifffile reads.

@@ -29,10 +29,10 @@ class Option:
     """An option: its names, its section and its possible values."""
 
     name: str  # field of TrainConfig
-    section: str  # of TOML and JSON; "" is the top level
-    key: str  # inside the section
     kind: type  # int, float, str, bool or tuple (of steps)
     help: str
+    section: str = ""  # of TOML and JSON; "" is the top level
+    key: str = ""  # inside the section; default: the name
     choices: tuple[str, ...] = ()
     least: float | None = None  # smallest value
     above: float | None = None  # bound that the value must exceed
@@ -40,6 +40,9 @@ class Option:
     optional: bool = False  # None is a value
     needs: tuple[str, str] | None = None  # (other option, its value) without which this one does nothing
     hidden: bool = False  # derived from the data: stands in JSON, is neither a flag nor a TOML key
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "key", self.key or self.name)
 
     @property
     def flag(self) -> str:

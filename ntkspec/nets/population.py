@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 
@@ -112,7 +112,6 @@ def train_population(
     *,
     kept: Collection[str] | None = None,
     device: torch.device | str = "cpu",
-    progress: Callable[[int], None] | None = None,
 ) -> tuple[Training, ...]:
     """Train the network of `config` on each picture, all at once.
 
@@ -121,7 +120,6 @@ def train_population(
         tasks: pictures of one size, with the same pixels held out.
         kept: labels of the snapshots to take; default: all.
         device: where data, networks and metrics are; see `ntkspec.nets.devices.find_device`.
-        progress: called at every tenth step, with the number of steps done.
 
     Returns:
         One `Training` for each picture. Up to rounding it equals what `ntkspec.nets.training.train` returns,
@@ -139,7 +137,6 @@ def train_population(
     generator = torch.Generator().manual_seed(config.seed)
     x, y = (rows.to(device) for rows in _learnt(tasks))
     labels = snapshot_labels(config, kept)
-    losses = np.empty((config.iterations, len(tasks)), dtype=np.float32)
     snapshots: list[list[TrainingSnapshot]] = [[] for _ in tasks]
 
     def step() -> Tensor:
@@ -151,7 +148,7 @@ def train_population(
             snapshots[index].append(evaluate(network, task, labels[step], step))
 
     with deterministic(), within_memory():
-        seconds = take_steps(config, labels, losses, step, keep, progress or (lambda done: None))
+        losses, seconds = take_steps(config, labels, step, keep)
     share = seconds / len(tasks)
     return tuple(
         Training(config, tuple(member), LossCurve.from_losses(of_member), share, str(device))

@@ -25,36 +25,40 @@ LOSS_EVERY = 10  # steps between two points of the loss curve, and between two l
 def take_steps(
     config: TrainConfig,
     labels: Mapping[int, str],
-    losses: NDArray[np.float32],
     step: Callable[[], Tensor],
     keep: Callable[[int], None],
-    advance: Callable[[int], None],
-) -> float:
-    """Take the steps of a training, with snapshots between them; return the seconds without the snapshots.
+    advance: Callable[[int, NDArray[np.float32]], None] = lambda done, loss: None,
+) -> tuple[NDArray[np.float32], float]:
+    """Take the steps of a training, with snapshots between them.
 
     Args:
         config: says how many steps.
         labels: by the number of steps done when a snapshot is taken; 0 is before the first step.
-        losses: (steps,), or (steps, P) of P networks; filled.
-        step: takes a step and returns the loss before it, () or (P,).
+        step: takes a step and returns the loss before it, () or (P,) of P networks.
         keep: takes a snapshot; called with the number of steps done.
-        advance: called with the number of steps done, every tenth step.
+        advance: called every tenth step, with the number of steps done and the last loss.
+
+    Returns:
+        The loss before every tenth step, (k,) or (k, P), and the seconds without those of the snapshots.
 
     Raises:
         TrainingError: a loss is no longer finite.
     """
+    curve: list[NDArray[np.float32]] = []
     seconds = 0.0
     if 0 in labels:
         keep(0)
     for first, last in stretches(sorted({0, config.iterations, *labels}), LOSS_EVERY):
         start = time.perf_counter()
-        losses[first:last] = on_host([step() for _ in range(first, last)])
-        check_finite(losses[first:last], first, config)
+        losses = on_host([step() for _ in range(first, last)])
+        check_finite(losses, first, config)
         seconds += time.perf_counter() - start
-        advance(last)
+        if first % LOSS_EVERY == 0:
+            curve.append(losses[0].copy())
+        advance(last, losses[-1])
         if last in labels:
             keep(last)
-    return seconds
+    return np.stack(curve), seconds
 
 
 def make_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.Adam:

@@ -59,9 +59,8 @@ class LossCurve:
 
     @classmethod
     def from_losses(cls, losses: NDArray[np.float32]) -> LossCurve:
-        """Take every tenth of the losses of all steps (k,)."""
-        steps = np.arange(0, len(losses), LOSS_EVERY)
-        return cls(steps, losses[steps].astype(np.float64))
+        """Return the curve of the losses (k,) at every tenth step."""
+        return cls(LOSS_EVERY * np.arange(len(losses)), losses.astype(np.float64))
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,7 +126,6 @@ def train(
     generator = torch.Generator().manual_seed(config.seed)
     x, y = (torch.from_numpy(rows[task.learnt]).to(device) for rows in (task.coordinates, task.values))
     labels, loss = snapshot_labels(config, kept), LOSSES[task.loss]
-    losses = np.empty(config.iterations, dtype=np.float32)
     snapshots: list[TrainingSnapshot] = []
 
     def step() -> Tensor:
@@ -139,8 +137,8 @@ def train(
         if on_snapshot:
             on_snapshot(snapshots[-1])
 
-    with deterministic(), within_memory(), _progress_bar(config, losses, progress, say) as advance:
-        seconds = take_steps(config, labels, losses, step, keep, advance)
+    with deterministic(), within_memory(), _progress_bar(config, progress, say) as advance:
+        losses, seconds = take_steps(config, labels, step, keep, advance)
     return Training(config, tuple(snapshots), LossCurve.from_losses(losses), seconds, str(device))
 
 
@@ -258,9 +256,9 @@ def within_memory() -> Iterator[None]:
 
 @contextmanager
 def _progress_bar(
-    config: TrainConfig, losses: NDArray[np.float32], shown: bool, say: Callable[[str], None]
-) -> Iterator[Callable[[int], None]]:
-    """Show a bar; yield a function to call with the number of steps done, whose `losses` are filled."""
+    config: TrainConfig, shown: bool, say: Callable[[str], None]
+) -> Iterator[Callable[[int, NDArray[np.float32]], None]]:
+    """Show a bar; yield a function to call with the number of steps done and the last loss, ()."""
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -273,9 +271,8 @@ def _progress_bar(
     with Progress(*columns, console=console, disable=not shown, transient=True) as bar:
         task = bar.add_task(name, total=config.iterations, loss=math.nan)
 
-        def advance(steps: int) -> None:
-            loss = float(losses[steps - 1])
-            bar.update(task, completed=steps, loss=loss)
+        def advance(steps: int, loss: NDArray[np.float32]) -> None:
+            bar.update(task, completed=steps, loss=float(loss))
             say(f"{name}: step {steps} of {config.iterations}, loss {loss:.2e}")
 
         yield advance

@@ -15,6 +15,7 @@ from ntkspec.errors import UsageError
 from ntkspec.jacobian import Jacobian
 from ntkspec.kernel.distance import kernel_distance
 from ntkspec.population.analysed import curve_of, short
+from ntkspec.population.groups import is_of
 from ntkspec.population.intervals import known_range
 from ntkspec.population.kept import ResultKind
 from ntkspec.population.made_by import made_by
@@ -105,16 +106,12 @@ def from_dict(content: Mapping[str, Any]) -> Aligned:
     return found
 
 
-def _belongs(found: Aligned, run_file: Path) -> bool:
-    return (found.item, found.name) == (run_file.parent.name, run_file.stem)
-
-
-ALIGNED = ResultKind(
+ALIGNED: ResultKind[Aligned] = ResultKind(
     name="aligned",
     title="an alignment",
     version=1,
     make=aligned,
     to_tree=asdict,
     from_tree=from_dict,
-    belongs=_belongs,
+    belongs=is_of,
 )

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ntkspec.durations import format_seconds
+from ntkspec.display import format_seconds
 from ntkspec.errors import UsageError
 from ntkspec.population.analysis_job import RunDone, RunJob
 from ntkspec.population.json_files import OTHER_SHAPE, read_json
@@ -177,7 +177,6 @@ class Tally:
     analysed: int = 0
     reused: int = 0  # had results already
     failed: int = 0
-    broken: int = 0  # bounds and checks that do not hold
 
     @property
     def ended(self) -> int:
@@ -191,7 +190,6 @@ class Tally:
         else:
             self.analysed += answer.analysed
             self.reused += not answer.analysed
-            self.broken += len(answer.broken)
 
     def text(self, at_work: int, seconds: float) -> str:
         """Return a text: how many jobs are done, failed and running, and about how long the rest may take.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any, Protocol, TypeAlias, TypeVar
 
 from ntkspec.errors import UsageError
@@ -29,6 +30,11 @@ class Result(Protocol):
 
 
 AnyResult = TypeVar("AnyResult", bound=Result)
+
+
+def is_of(result: Result, run_file: Path) -> bool:
+    """Return whether a result says that it is of this run file, by item and name."""
+    return (result.item, result.name) == (run_file.parent.name, run_file.stem)
 
 
 def by_name(outcomes: Iterable[AnyResult]) -> dict[str, list[AnyResult]]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from ntkspec.cluster.workers import Cluster
 from ntkspec.errors import NtkspecError, UsageError
-from ntkspec.population.groups import settings_of
+from ntkspec.population.groups import Config, settings_of
 from ntkspec.population.kept import ResultKind
 from ntkspec.population.made_by import made_by
 from ntkspec.population.packed import OUTCOMES
@@ -60,19 +60,11 @@ class Job:
         return tuple(
             source
             for source in self.sources
-            if not all(map(self.has_result, self.run_files(source).values()))
+            if any(self.results.find(path) is None for path in self.run_files(source).values())
         )
 
-    def has_result(self, run_file: Path) -> bool:
-        """Return whether the result of a run is kept."""
-        return self.results.find(run_file) is not None
-
-    def check(self, sources: Iterable[Path], wanted: Callable[[Path], bool]) -> None:
-        """Require that run files are of this job's settings; missing outcomes are made.
-
-        Args:
-            sources: whose run files are checked.
-            wanted: returns whether a run file is to be checked.
+    def check(self, sources: Iterable[Path]) -> None:
+        """Require that the results that there are for these sources are of this job's settings.
 
         Raises:
             UsageError: a run has other settings, or another picture or mesh.
@@ -82,13 +74,12 @@ class Job:
         config = resolve(self.settings)
         for source in sources:
             for name, path in self.run_files(source).items():
-                if not wanted(path):
+                result = self.results.find(path)
+                if result is None:
                     continue
-                ours = settings_of(replace(config, **self.kernels[name]).to_dict())
-                stored = self.results.find_or_make(path).config
-                theirs = settings_of(stored)
-                keys = sorted(key for key in {*ours, *theirs} if ours.get(key) != theirs.get(key))
-                if "sha256" in stored and source.exists() and stored["sha256"] != sha256(source):
+                ours, theirs = replace(config, **self.kernels[name]).to_dict(), result.config
+                keys = _differing(settings_of(ours), settings_of(theirs))
+                if "sha256" in theirs and source.exists() and theirs["sha256"] != sha256(source):
                     keys.append("its picture or mesh")
                 if keys:
                     raise UsageError(
@@ -97,6 +88,11 @@ class Job:
                         got=f"one that differs in {', '.join(keys)}",
                         remedy="choose another folder, or delete it",
                     )
+
+
+def _differing(ours: Config, theirs: Config) -> list[str]:
+    """Return the keys whose values differ, sorted."""
+    return sorted(key for key in {*ours, *theirs} if ours.get(key) != theirs.get(key))
 
 
 def run_all(jobs: Sequence[Job], cluster: Cluster) -> None:
@@ -108,9 +104,9 @@ def run_all(jobs: Sequence[Job], cluster: Cluster) -> None:
     """
     check_apart({source for job in jobs for source in job.sources})
     for job in jobs:
-        job.check(job.sources, job.has_result)
-    missing = [job.absolute() for job in jobs if job.missing()]
-    failures = in_workers(work, missing, cluster, networks=lambda job: len(job.missing()))
+        job.check(job.sources)
+    todo = [replace(job, sources=missing).absolute() for job in jobs if (missing := job.missing())]
+    failures = in_workers(work, todo, cluster, networks=lambda job: len(job.sources))
     _say_of_others(jobs)
     if failures:
         raise failures[0].error
@@ -138,7 +134,10 @@ def work(job: Job) -> str:
     if untrained:
         failed = _train(job, untrained)
     trained = time.perf_counter()
-    job.check(missing, Path.exists)  # which analyses them
+    for path in (path for source in missing for path in job.run_files(source).values()):
+        if path.exists():  # else its training failed
+            job.results.find_or_make(path)
+    job.check(missing)
     if failed:
         raise failed
     took = f"trained in {trained - start:.0f} s, analysed in {time.perf_counter() - trained:.0f} s"

@@ -14,21 +14,21 @@ from typing import Any
 
 from ntkspec.errors import UsageError
 from ntkspec.population.analysed import outcome
-from ntkspec.population.groups import check_alike
+from ntkspec.population.groups import check_alike, is_of
 from ntkspec.population.json_files import OTHER_SHAPE, read_json, write_json
 from ntkspec.population.kept import ResultKind, has_members
 from ntkspec.population.outcomes import Outcome, from_dict
 
 VERSION = 3  # of outcomes; to be raised when the analysis changes: then all is analysed anew
 
-OUTCOMES = ResultKind(
+OUTCOMES: ResultKind[Outcome] = ResultKind(
     name="outcome",
     title="an outcome",
     version=VERSION,
     make=outcome,
     to_tree=asdict,
     from_tree=from_dict,
-    belongs=lambda result, path: (result.item, result.name) == (path.parent.name, path.stem),
+    belongs=is_of,
 )
 
 

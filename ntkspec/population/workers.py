@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 
 from ntkspec.cluster.jobs import run_jobs
 from ntkspec.cluster.workers import Cluster
-from ntkspec.durations import format_seconds
+from ntkspec.display import format_seconds
 from ntkspec.errors import NtkspecError
 
 Job = TypeVar("Job")
@@ -46,9 +46,9 @@ def in_workers(
         NtkspecError: the workers cannot be had, or are lost.
         Exception: any other exception of a job; jobs that have not begun are then not done.
     """
-    start, failed = time.perf_counter(), []
-    # Counted before, since what is made meanwhile is no longer missing; emptied once the line is written.
-    sizes = [networks(job) for job in jobs] if networks else []
+    if not jobs:
+        return []  # without starting workers
+    start, failed, foretold = time.perf_counter(), [], False
     with cluster.start() as workers:
         began = time.perf_counter()
         ends = run_jobs(workers.executor, work, jobs, ahead=workers.ahead, watch=workers.check)
@@ -60,9 +60,9 @@ def in_workers(
             words = f"failed: {ended.error}" if ended.error else ended.answer
             minutes = (time.perf_counter() - start) / 60
             say(f"[{count}/{len(jobs)}, {minutes:.1f} min] {words}")
-            if sizes and ended.error is None and count < len(jobs):
-                first = next(size for size, job in zip(sizes, jobs, strict=True) if job is ended.job)
-                seconds = (time.perf_counter() - began) / (first * min(workers.count, len(jobs)))
-                say(f"{sum(sizes)} networks, about {format_seconds(seconds * sum(sizes))}")
-                sizes = []
+            if networks and not foretold and ended.error is None and count < len(jobs):
+                foretold, total = True, sum(map(networks, jobs))
+                at_once = networks(ended.job) * min(workers.count, len(jobs))
+                seconds = (time.perf_counter() - began) * total / at_once
+                say(f"{total} networks, about {format_seconds(seconds)}")
     return failed

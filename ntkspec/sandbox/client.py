@@ -47,7 +47,8 @@ def try_out(path: Path, what: str, look: Callable[[Step], None], budget: int, se
         look: a function, or a partial of one, that another interpreter can import. After each step it must
             call its argument, which renews the limit of CPU time.
         budget: bytes that it may allocate.
-        seconds: limit of CPU time until its first call of the argument.
+        seconds: limit of CPU time until its first call of the argument; large files get up to a minute more,
+            since they may have many thousand small parts.
 
     Raises:
         NtkspecError: `look` raised it.
@@ -57,7 +58,8 @@ def try_out(path: Path, what: str, look: Callable[[Step], None], budget: int, se
         return
     status = path.stat()
     key = (what, status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
-    answer = _tried.get(key) or _ask(pickle.dumps((look, budget, seconds)))
+    limit = seconds + min(status.st_size // 2**21, 60)
+    answer = _tried.get(key) or _ask(pickle.dumps((look, budget, limit)))
     words = json.loads(answer)
     if words == [] or (words and words[:2] == ["RunFileError", ""]):
         _tried[key] = answer  # other errors may depend on more than the file

@@ -17,9 +17,6 @@ from numpy.typing import NDArray
 
 from ntkspec._io import first_line
 from ntkspec.errors import RunFileError
-from ntkspec.real_arrays import FLOATS as FLOATS
-from ntkspec.real_arrays import INTEGERS as INTEGERS
-from ntkspec.real_arrays import Floats as Floats
 
 Item = TypeVar("Item", h5py.Group, h5py.Dataset)
 Holder: TypeAlias = h5py.Group | h5py.Dataset  # what has attributes

@@ -22,9 +22,9 @@ _SAID = re.compile("error message = '(.*?)'")  # where HDF5 quotes the system
 
 def check_writable(path: Path, *, overwrite: bool) -> None:
     """Raise `OutputError` unless a file can be created at `path`, or replaced there if `overwrite`."""
-    if path.is_dir():
+    if os.path.isdir(path):  # os.path, since Path raises at long names
         raise OutputError(str(path), expected="a file name", got="a folder", remedy="name a file in it")
-    if path.exists() and not overwrite:
+    if os.path.exists(path) and not overwrite:
         raise OutputError(
             str(path),
             expected="a new file",

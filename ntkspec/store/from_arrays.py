@@ -9,9 +9,9 @@ from numpy.typing import ArrayLike
 
 from ntkspec.counts import whole_number
 from ntkspec.errors import UsageError, named_path
-from ntkspec.jacobian import Jacobian
 from ntkspec.real_arrays import Floats, as_floats
 from ntkspec.store.given import Rows, as_jacobian
+from ntkspec.store.new_file import all_or_nothing
 from ntkspec.store.texts import check_label, one_level
 from ntkspec.store.writer import RunWriter
 
@@ -86,26 +86,11 @@ def write_run(
         path, inputs=x, targets=t, indices=indices, label=shown_as, config=config, overwrite=overwrite
     )
     id = "snapshot" if id in ("", ".", "..") else id
-    _write_snapshot(writer, y, jacobian, id, step=step, label=label, metrics=metrics)
-
-
-def _write_snapshot(
-    writer: RunWriter,
-    outputs: Floats,
-    jacobian: Jacobian,
-    id: str,
-    *,
-    step: int,
-    label: str,
-    metrics: Mapping[str, float] | None,
-) -> None:
-    """Write the one snapshot and finish the file; after an error no file is left."""
-    try:
-        with writer as run, run.snapshot(id, step=step, label=label, metrics=metrics) as snapshot:
-            snapshot.write(0, outputs, jacobian, jacobian.regions, certain=jacobian.regions_certain)
-    except BaseException:
-        writer.part.unlink(missing_ok=True)  # nothing could continue it
-        raise
+    with (
+        all_or_nothing(writer, path) as run,
+        run.snapshot(id, step=step, label=label, metrics=metrics) as snapshot,
+    ):
+        snapshot.write(0, y, jacobian, jacobian.regions, certain=jacobian.regions_certain)
 
 
 def _matrix(values: ArrayLike, name: str, n: int | None = None, width: int | None = None) -> Floats:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import h5py
@@ -14,9 +15,10 @@ from ntkspec.store.disk import open_hdf5
 
 def check_is_file(path: Path) -> None:
     """Raise `RunFileError` unless the path is that of a file, rather than of a folder or a device."""
-    if not path.exists():
-        part = path.with_name(path.name + schema.PART)
-        remedy = f"{part} is there, which its writer has not finished" if part.exists() else "check the path"
+    if not os.path.exists(path):  # Path raises at long names
+        part = schema.part_of(path)
+        unfinished = f"{part} is there, which its writer has not finished"
+        remedy = unfinished if os.path.exists(part) else "check the path"
         raise RunFileError(str(path), expected="a run file", got="no such file", remedy=remedy)
     if path.is_dir():
         raise RunFileError(str(path), expected="a run file", got="a folder", remedy="name the .h5 file in it")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from functools import cached_property, partial
 from pathlib import Path
 from types import TracebackType
@@ -18,9 +18,9 @@ from ntkspec import sandbox
 from ntkspec.display import NotAnArray, digits, html_table, listed
 from ntkspec.errors import RunFileError, named_path
 from ntkspec.memory import budget_bytes
+from ntkspec.real_arrays import FLOATS, INTEGERS, Floats
 from ntkspec.store import checks, digest, schema
 from ntkspec.store.by_key import by_key
-from ntkspec.store.checks import Floats
 from ntkspec.store.opening import check_is_file, not_a_run_file, open_for_reading
 from ntkspec.store.pictures import read_pictures
 from ntkspec.store.snapshot_reader import Snapshot, open_snapshot
@@ -148,7 +148,8 @@ class Run(NotAnArray):
         """
         require_open(self._file, str(self.path))
         if self._trial and any(stored.filtered for stored in self._stored()):
-            _try_out(self.path, "filters", _read_filtered, self._budget)
+            look = partial(_read_filtered, self.path, self._budget)
+            sandbox.try_out(self.path, "filters", look, self._budget)
         for stored in filter(None, (self._inputs, self._targets, self._indices)):
             stored.check()
         checks.links_stay_inside(self._file, str(self.path))
@@ -160,24 +161,6 @@ class Run(NotAnArray):
         yield from filter(None, (self._inputs, self._targets, self._indices))
         for snap in self.snapshots:
             yield from snap.stored()
-
-    def read_filtered(self, step: sandbox.Step) -> None:
-        """Read every number that is compressed; `step` is called after each read."""
-        for stored in self._stored():
-            if stored.filtered:
-                for _ in stored.panels():
-                    step()
-
-    def walk(self, step: sandbox.Step) -> None:
-        """Read every chunk index, picture and link of the file; call `step` before each part."""
-        for stored in self._stored():
-            step()
-            checks.chunks_inside(stored.data, stored.where)
-        step()
-        read_pictures(self._file, str(self.path), self._budget)
-        step()
-        with contextlib.suppress(RunFileError):  # only `check_values` minds what is never read
-            checks.links_stay_inside(self._file, str(self.path))
 
     def close(self) -> None:
         """Close the file; afterwards nothing more can be read from it."""
@@ -197,13 +180,13 @@ class Run(NotAnArray):
         where = f"{self.path}: /{schema.SAMPLES}"
         group = checks.child(self._file, schema.SAMPLES, h5py.Group, f"{self.path}: ")
         checks.members(group, where)
-        inputs = open_stored(group, schema.INPUTS, where, checks.FLOATS, (None, None), self._budget)
+        inputs = open_stored(group, schema.INPUTS, where, FLOATS, (None, None), self._budget)
         n = int(inputs.data.shape[0])
         targets = indices = None
         if checks.has(group, schema.TARGETS, where):
-            targets = open_stored(group, schema.TARGETS, where, checks.FLOATS, (n, None), self._budget)
+            targets = open_stored(group, schema.TARGETS, where, FLOATS, (n, None), self._budget)
         if checks.has(group, schema.INDICES, where):
-            indices = open_stored(group, schema.INDICES, where, checks.INTEGERS[1:], (n,), self._budget)
+            indices = open_stored(group, schema.INDICES, where, INTEGERS[1:], (n,), self._budget)
         return inputs, targets, indices
 
     def _open_snapshots(self) -> tuple[Snapshot, ...]:
@@ -283,7 +266,7 @@ def open_run(path: str | os.PathLike[str], *, memory: float | None = None, trial
     path, budget = named_path(path), budget_bytes(memory)
     check_is_file(path)
     if trial:
-        _try_out(path, "structure", _walk, budget)
+        sandbox.try_out(path, "structure", partial(_walk, path, budget), budget)
     file = open_for_reading(path)
     try:
         with checks.reading(str(path)):
@@ -293,15 +276,22 @@ def open_run(path: str | os.PathLike[str], *, memory: float | None = None, trial
         raise
 
 
-def _try_out(path: Path, what: str, look: Callable[[Path, int, sandbox.Step], None], budget: int) -> None:
-    # Many thousand small blocks may take longer; a larger file may have more of them.
-    seconds = sandbox.SECONDS + min(path.stat().st_size // 2**21, 60)
-    sandbox.try_out(path, what, partial(look, path, budget), budget, seconds)
-
-
 def _walk(path: Path, budget: int, step: sandbox.Step) -> None:
-    Run(path, open_for_reading(path), budget).walk(step)
+    """Read every chunk index, picture and link, in another process; call `step` before each part."""
+    run = Run(path, open_for_reading(path), budget)
+    for stored in run._stored():
+        step()
+        checks.chunks_inside(stored.data, stored.where)
+    step()
+    read_pictures(run._file, str(path), budget)
+    step()
+    with contextlib.suppress(RunFileError):  # only `check_values` minds what is never read
+        checks.links_stay_inside(run._file, str(path))
 
 
 def _read_filtered(path: Path, budget: int, step: sandbox.Step) -> None:
-    Run(path, open_for_reading(path), budget).read_filtered(step)
+    """Read every number that is compressed, in another process; call `step` after each read."""
+    for stored in Run(path, open_for_reading(path), budget)._stored():
+        if stored.filtered:
+            for _ in stored.panels():
+                step()

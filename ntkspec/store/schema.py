@@ -1,6 +1,8 @@
-"""The names that stand in run files. The contract itself is docs/run-format.md."""
+"""The names that stand in run files (docs/run-format.md is the contract), and that of an unfinished one."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 FORMAT = "ntkspec-run"
 VERSION = 1
@@ -22,10 +24,18 @@ SCALE = "scale"
 VALUES = "values"
 COLUMNS = "columns"
 
-PART = ".part"  # of the name of a file that is being written
-
 # Pictures are not part of the contract, by which readers ignore what it does not name. They lie in a group of
 # their own, which is marked, so that another writer's group of the same name is not mistaken for it.
 PICTURES = "pictures"
 PICTURES_FORMAT = "ntkspec-pictures"
 TRUTH = "truth"
+
+
+def part_of(run: Path) -> Path:
+    """Return the name that a run file has while it is written.
+
+    Example:
+        >>> part_of(Path("runs/fine.h5")).name
+        'fine.h5.part'
+    """
+    return Path(f"{run}.part")

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from ntkspec.display import NotAnArray, html_table, listed
 from ntkspec.errors import RunFileError
 from ntkspec.jacobian import Block, DenseFactor, Factor, Jacobian, PairsFactor, Parameter, SparseFactor
+from ntkspec.real_arrays import FLOATS, INTEGERS, Floats
 from ntkspec.store import checks, schema
-from ntkspec.store.checks import Floats
 from ntkspec.store.stored import Stored, open_stored
 from ntkspec.store.texts import is_metric
 
@@ -111,7 +111,7 @@ def open_snapshot(
         RunFileError: it does not obey docs/run-format.md.
     """
     group = checks.child(snapshots, name, h5py.Group, where.rpartition("/")[0])
-    outputs = open_stored(group, schema.OUTPUTS, where, checks.FLOATS, (n, c), budget)
+    outputs = open_stored(group, schema.OUTPUTS, where, FLOATS, (n, c), budget)
     c = int(outputs.data.shape[1])
     regions, certain = _open_regions(group, where, n, budget)
     blocks_where = f"{where}/{schema.BLOCKS}"
@@ -146,7 +146,7 @@ def _open_regions(group: h5py.Group, where: str, n: int, budget: int) -> tuple[S
     """Open the activation regions, if there are any, and read whether they are certain."""
     if not checks.has(group, schema.REGIONS, where):
         return None, False
-    regions = open_stored(group, schema.REGIONS, where, checks.INTEGERS[1:], (n,), budget)
+    regions = open_stored(group, schema.REGIONS, where, INTEGERS[1:], (n,), budget)
     place = f"{where}/{schema.REGIONS}"
     stated = checks.has(regions.data.attrs, schema.CERTAIN, place)
     return regions, stated and checks.flag(regions.data, schema.CERTAIN, place)
@@ -198,7 +198,7 @@ def _open_block(
         )
     if not checks.has(group, schema.SCALE, where):
         return block, None
-    scale = open_stored(group, schema.SCALE, where, checks.FLOATS, block.widths, budget)
+    scale = open_stored(group, schema.SCALE, where, FLOATS, block.widths, budget)
     return block, replace(scale, positive=True)
 
 
@@ -219,14 +219,14 @@ def _open_factor(group: h5py.Group, side: str, where: str, rows: tuple[int, ...]
     item = checks.child(group, side, kind, where)
     one_output = len(rows) == 1
     if kind is h5py.Dataset:
-        values = open_stored(group, side, where, checks.FLOATS, (*rows, None), budget)
+        values = open_stored(group, side, where, FLOATS, (*rows, None), budget)
         return DenseFactor(replace(values, one_output=one_output))
     where = f"{where}/{side}"
     if {schema.LEFT, schema.RIGHT} <= {*checks.members(item, where)}:
         return _open_pairs(item, where, rows, budget)
-    indices = open_stored(item, schema.INDICES, where, checks.INTEGERS, (rows[0], None), budget)
+    indices = open_stored(item, schema.INDICES, where, INTEGERS, (rows[0], None), budget)
     k = int(indices.data.shape[1])
-    values = open_stored(item, schema.VALUES, where, checks.FLOATS, (*rows, k), budget)
+    values = open_stored(item, schema.VALUES, where, FLOATS, (*rows, k), budget)
     columns = checks.integer(item, schema.COLUMNS, where, 1)
     return SparseFactor(replace(indices, below=columns), replace(values, one_output=one_output), columns)
 
@@ -241,9 +241,9 @@ def _open_pairs(item: h5py.Group, where: str, rows: tuple[int, ...], budget: int
             got=f"pairs in version {version}",
             remedy=f"set the file's version to {schema.VERSION_OF_PAIRS}",
         )
-    left = open_stored(item, schema.LEFT, where, checks.FLOATS, (rows[0], None, None), budget)
+    left = open_stored(item, schema.LEFT, where, FLOATS, (rows[0], None, None), budget)
     uses = int(left.data.shape[1])
-    right = open_stored(item, schema.RIGHT, where, checks.FLOATS, (*rows, uses, None), budget)
+    right = open_stored(item, schema.RIGHT, where, FLOATS, (*rows, uses, None), budget)
     return PairsFactor(replace(left, one_output=True), replace(right, one_output=len(rows) == 1))
 
 

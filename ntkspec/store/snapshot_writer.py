@@ -19,9 +19,9 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 from ntkspec.counts import whole_number
 from ntkspec.errors import RunFileError, UsageError
 from ntkspec.jacobian import Block, Factor, Jacobian, require_jacobian
-from ntkspec.real_arrays import as_floats, as_positions
+from ntkspec.real_arrays import Floats, as_floats, as_positions
 from ntkspec.store import digest, schema
-from ntkspec.store.checks import AnyArray, Floats
+from ntkspec.store.checks import AnyArray
 from ntkspec.store.disk import reserve, writing
 from ntkspec.store.snapshot_reader import open_snapshot
 from ntkspec.store.stored import Stored

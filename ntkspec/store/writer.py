@@ -91,9 +91,9 @@ class RunWriter:
         resume: bool = False,
     ) -> None:
         self.path = named_path(path)
-        self.part = Path(f"{self.path}{schema.PART}")
+        self.part = schema.part_of(self.path)
         self._fresh = Path(f"{self.part}.new")  # while `part` is copied
-        complete = is_complete(self.path) if resume and not self.part.exists() else None
+        complete = is_complete(self.path) if resume and not os.path.exists(self.part) else None
         self._taken_back = complete is False  # a file that has its name is continued
         if resume and not overwrite and not self._taken_back:
             check_resumable(self.path, self.part, complete=complete is True)

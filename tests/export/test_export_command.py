@@ -466,7 +466,7 @@ def test_a_model_that_ends_the_program(folder, capsys):
             "field.py: expected no file, or a run file of ntkspec to replace",
         ),
         (["-o", "step-3.pt", "--overwrite"], "expected a file to write, got step-3.pt, which is read"),
-        (["-o", "nowhere/run.h5"], "no such folder"),
+        (["-o", "nowhere/run.h5"], "nowhere: No such file or directory"),
     ],
 )
 def test_other_refusals(words, said, folder, capsys):
@@ -517,7 +517,7 @@ def test_an_older_file_stays_unless_asked_and_when_the_disk_is_full(folder, caps
     assert export("-q") == 0
     before = Path("run.h5").read_bytes()
     assert export() == 2
-    assert "expected a new file, got one that exists" in capsys.readouterr().err
+    assert "expected a name that is free, got one that exists" in capsys.readouterr().err
     Path("run.h5").rename("run.h5.part")  # as if the first export had been killed before its last moment
     assert export() == 2
     assert "run.h5.part: expected no unfinished run file" in capsys.readouterr().err

@@ -68,7 +68,10 @@ def test_the_same_rules_of_overwriting_as_for_the_run(here, capsys):
     [
         (["--mesh", "ball.ply", "-o", "run.h5"], "option --everywhere: expected a picture, which has pixels"),
         (["--image", "picture.png", "-o", "./all.h5"], "expected another file than -o"),
-        (["--image", "picture.png", "-o", "run.h5", "--everywhere", "picture.png"], "its input picture.png"),
+        (
+            ["--image", "picture.png", "-o", "run.h5", "--everywhere", "picture.png"],
+            "picture.png, which is read",
+        ),
         (["--image", "picture.png", "-o", "run.h5", "--everywhere", "no/all.h5"], "No such file"),
     ],
 )

@@ -156,7 +156,7 @@ def test_neither_picture_nor_mesh(tmp_path, capsys):
 
 
 def test_the_output_may_not_be_the_mesh(mesh, capsys):
-    one_line(capsys, ["--mesh", mesh, "-o", mesh, "--overwrite"], "does not read")
+    one_line(capsys, ["--mesh", mesh, "-o", mesh, "--overwrite"], "which is read")
 
 
 def test_flags_displace_what_a_toml_file_learns(mesh, tmp_path):

@@ -13,7 +13,7 @@ import pytest
 import runs
 
 import ntkspec
-from ntkspec import run_analysis, run_samples
+from ntkspec import run_samples, snapshot_analysis
 from ntkspec.analyze import analyze_runs, main
 from ntkspec.cli import Parser
 from ntkspec.errors import MemoryBudgetError, UsageError
@@ -83,7 +83,7 @@ def test_why_there_is_none(run_file: Path, tmp_path: Path, monkeypatch: pytest.M
     assert "more than the memory budget" in last(wide, memory=memory, method="gram").no_alignment
     with pytest.raises(MemoryBudgetError):
         last(wide, alignment="always", method="gram", memory=memory)
-    monkeypatch.setattr(run_analysis, "MOST_MODES", 11)
+    monkeypatch.setattr(snapshot_analysis, "MOST_MODES", 11)
     snap = last(run_file)
     assert "of 12 modes, more than 11, eigenvectors take long" in snap.no_alignment
     assert not snap.alignments

@@ -24,7 +24,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import ntkspec
-from ntkspec.errors import NtkspecError, OutputError, UsageError
+from ntkspec.errors import NtkspecError, OutputError, RunFileError, UsageError
 from ntkspec.jacobian import Block, Jacobian
 from ntkspec.store import RunWriter, disk, open_run, writer
 from ntkspec.store.stored import Stored
@@ -314,6 +314,18 @@ def test_what_is_no_path_is_said(path):
             use(path)
     with pytest.raises(OutputError, match="expected a file name, got a folder"):
         RunWriter(".", inputs=INPUTS)
+
+
+def test_names_that_are_too_long_and_links_that_lead_nowhere(tmp_path):
+    long, loop = tmp_path / ("a" * 300), tmp_path / "loop.h5"
+    loop.symlink_to(loop)
+    for use in (open_run, ntkspec.analyze_runs):
+        for path in (long, loop):
+            with pytest.raises(RunFileError, match="expected a run file, got no such file"):
+                use(path)
+    for resume in (False, True):
+        with pytest.raises(OutputError, match="File name too long"):
+            RunWriter(long, inputs=INPUTS, resume=resume)
 
 
 def test_finishing_again_once_there_is_room(tmp_path, monkeypatch):

@@ -9,9 +9,9 @@ import numpy as np
 from PIL import ExifTags, Image, ImageFile
 from PIL.Image import Transpose
 
-from ntkspec.nets.fits import SIGNATURE as FITS
-from ntkspec.nets.fits import true_values
-from ntkspec.nets.raster import Raster, find_white, lab_to_rgb
+from ntkspec.nets.pictures.fits import SIGNATURE as FITS
+from ntkspec.nets.pictures.fits import true_values
+from ntkspec.nets.pictures.raster import Raster, find_white, lab_to_rgb
 
 __all__ = ["decode", "read_pillow"]
 

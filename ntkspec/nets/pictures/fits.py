@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ntkspec.nets.raster import Samples, UnreadableError
+from ntkspec.nets.pictures.raster import Samples, UnreadableError
 
 __all__ = ["SIGNATURE", "true_values"]
 

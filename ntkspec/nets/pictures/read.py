@@ -10,12 +10,12 @@ from PIL import Image, UnidentifiedImageError
 
 from ntkspec._io import first_line
 from ntkspec.errors import UsageError
-from ntkspec.nets.pillow import read_pillow
-from ntkspec.nets.png import SIGNATURE as PNG
-from ntkspec.nets.png import read_png
-from ntkspec.nets.raster import Raster, UnreadableError, paint
-from ntkspec.nets.tiff import SIGNATURES as TIFF
-from ntkspec.nets.tiff import read_tiff
+from ntkspec.nets.pictures.pillow import read_pillow
+from ntkspec.nets.pictures.png import SIGNATURE as PNG
+from ntkspec.nets.pictures.png import read_png
+from ntkspec.nets.pictures.raster import Raster, UnreadableError, paint
+from ntkspec.nets.pictures.tiff import SIGNATURES as TIFF
+from ntkspec.nets.pictures.tiff import read_tiff
 
 __all__ = ["read_picture"]
 

@@ -18,7 +18,7 @@ import tifffile
 from numpy.typing import NDArray
 from PIL import Image
 
-from ntkspec.nets.raster import UnreadableError
+from ntkspec.nets.pictures.raster import UnreadableError
 
 __all__ = ["CODECS", "read_samples"]
 

@@ -13,8 +13,8 @@ import numpy as np
 import tifffile
 from PIL import Image
 
-from ntkspec.nets.pillow import read_pillow
-from ntkspec.nets.raster import (
+from ntkspec.nets.pictures.pillow import read_pillow
+from ntkspec.nets.pictures.raster import (
     Raster,
     Samples,
     UnreadableError,
@@ -23,7 +23,7 @@ from ntkspec.nets.raster import (
     find_white,
     lab_to_rgb,
 )
-from ntkspec.nets.tiff_samples import CODECS, read_samples
+from ntkspec.nets.pictures.tiff_samples import CODECS, read_samples
 
 __all__ = ["SIGNATURES", "read_tiff"]
 

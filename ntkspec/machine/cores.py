@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 
-from ntkspec import slurm
-from ntkspec.linux import cgroups, numbers
+from ntkspec.machine import slurm
+from ntkspec.machine.linux import cgroups, numbers
 
 
 def cores_here() -> int:

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from ntkspec.nets.pillow import decode
-from ntkspec.nets.raster import Raster, UnreadableError
+from ntkspec.nets.pictures.pillow import decode
+from ntkspec.nets.pictures.raster import Raster, UnreadableError
 
 __all__ = ["SIGNATURE", "read_png"]
 

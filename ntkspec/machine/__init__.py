@@ -1,0 +1,1 @@
+"""What this process may use of its machine, as Linux and SLURM say; `ntkspec.memory` makes a budget of it."""
