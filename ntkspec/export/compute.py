@@ -27,6 +27,7 @@ from ntkspec.export.prepare import Prepared
 from ntkspec.export.registered import UnregisteredError
 from ntkspec.export.replan import Replan
 from ntkspec.export.tolerance import Difference, Tolerance, largest
+from ntkspec.export.uses import read_alike
 from ntkspec.export.uses.moves import result_shape
 from ntkspec.jacobian import Jacobian
 
@@ -41,6 +42,7 @@ class Chunk:
     lookups: Mapping[
         str, Sequence[torch.Size]
     ]  # of each table that is read, the shapes of the lookups' results
+    varying: frozenset[str]  # tables that these samples do not read alike, and that no form says so of
 
     def to_jacobian(self, dtype: DTypeLike) -> Jacobian:
         """Convert the blocks to NumPy, in the type in which they are stored."""
@@ -65,6 +67,11 @@ def compute(
         raise out_of_memory(error) or _without_factors(prepared, plans, choices, x, error) from error
     gradients, v = done.gradients, done.v
     _check_unused(done, choices)
+    varying = _varying(plans, done)
+    if varying and not probing:
+        raise Replan(
+            choices.with_forms({name: replace(choices.forms[name], varies=True) for name in varying})
+        )
     _check_finite(done.blocks, x)
     wrong: dict[str, tuple[str, str]] = {}
     whole = largest(gradients.values())
@@ -82,7 +89,7 @@ def compute(
         raise _dense_failure(differences, choices, prepared, x)
     blocks = {block.plan.name: block for block in (*done.blocks, *others)}
     lookups = {name: [result_shape(read.node) for read in reads] for name, reads in done.usage.reads.items()}
-    return Chunk(done.outputs, tuple(blocks[plan.name] for plan in plans), whole, lookups)
+    return Chunk(done.outputs, tuple(blocks[plan.name] for plan in plans), whole, lookups, varying)
 
 
 def _without_factors(
@@ -164,6 +171,13 @@ def _check_unused(done: Factored, choices: Choices) -> None:
     forms = {name: done.usage.forms[name] for name in choices.unused if used(name)}
     if forms:
         raise Replan(choices.with_forms(forms))
+
+
+def _varying(plans: Sequence[BlockPlan], done: Factored) -> frozenset[str]:
+    """Return the tables that all samples so far read alike, and that these samples do not."""
+    alike = {plan.owned[0].name for plan in plans if plan.kind == "rows" and not plan.form.varies}
+    reads = {name: reads for name, reads in done.usage.reads.items() if name in alike}
+    return frozenset(name for name, of_table in reads.items() if not read_alike(of_table, len(done.outputs)))
 
 
 def _check_finite(blocks: Sequence[ChunkBlock], x: Tensor) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import torch
@@ -66,6 +66,16 @@ def read_of(use: Use, table: Tensor, moved: Moved) -> Read:
         ones = torch.ones((), dtype=table.dtype, device=table.device) if weights is None else weights
         weights = (ones * use.factor).expand(positions.shape)
     return Read(use.node, positions, weights)
+
+
+def read_alike(reads: Iterable[Read], samples: int) -> bool:
+    """Return whether all samples read the same numbers of a table, whatever their gradients are.
+
+    Then each number is read as often by one sample as by any other, and so a multiple of `samples` times.
+    """
+    positions = torch.cat([read.positions[read.positions >= 0] for read in reads])
+    _, counts = positions.unique(return_counts=True)
+    return len(counts) > 0 and not bool((counts % samples).any())
 
 
 def _embedding_bag(node: Node, positions: Tensor) -> Terms:
