@@ -42,7 +42,8 @@ class Chunk:
     lookups: Mapping[
         str, Sequence[torch.Size]
     ]  # of each table that is read, the shapes of the lookups' results
-    varying: frozenset[str]  # tables that these samples do not read alike, and that no form says so of
+    # Of each table that was read alike so far, the positions (k,) that these samples read; None: not alike.
+    alike: Mapping[str, Tensor | None]
 
     def to_jacobian(self, dtype: DTypeLike) -> Jacobian:
         """Convert the blocks to NumPy, in the type in which they are stored."""
@@ -67,11 +68,10 @@ def compute(
         raise out_of_memory(error) or _without_factors(prepared, plans, choices, x, error) from error
     gradients, v = done.gradients, done.v
     _check_unused(done, choices)
-    varying = _varying(plans, done)
+    alike = _alike(plans, done)
+    varying = [name for name, read in alike.items() if read is None]
     if varying and not probing:
-        raise Replan(
-            choices.with_forms({name: replace(choices.forms[name], varies=True) for name in varying})
-        )
+        raise Replan(choices.with_varying(varying))
     _check_finite(done.blocks, x)
     wrong: dict[str, tuple[str, str]] = {}
     whole = largest(gradients.values())
@@ -89,7 +89,7 @@ def compute(
         raise _dense_failure(differences, choices, prepared, x)
     blocks = {block.plan.name: block for block in (*done.blocks, *others)}
     lookups = {name: [result_shape(read.node) for read in reads] for name, reads in done.usage.reads.items()}
-    return Chunk(done.outputs, tuple(blocks[plan.name] for plan in plans), whole, lookups, varying)
+    return Chunk(done.outputs, tuple(blocks[plan.name] for plan in plans), whole, lookups, alike)
 
 
 def _without_factors(
@@ -173,11 +173,9 @@ def _check_unused(done: Factored, choices: Choices) -> None:
         raise Replan(choices.with_forms(forms))
 
 
-def _varying(plans: Sequence[BlockPlan], done: Factored) -> frozenset[str]:
-    """Return the tables that all samples so far read alike, and that these samples do not."""
-    alike = {plan.owned[0].name for plan in plans if plan.kind == "rows" and not plan.form.varies}
-    reads = {name: reads for name, reads in done.usage.reads.items() if name in alike}
-    return frozenset(name for name, of_table in reads.items() if not read_alike(of_table, len(done.outputs)))
+def _alike(plans: Sequence[BlockPlan], done: Factored) -> dict[str, Tensor | None]:
+    tables = [plan.owned[0].name for plan in plans if plan.kind == "rows" and not plan.form.varies]
+    return {name: read_alike(done.usage.reads.get(name, ()), len(done.outputs)) for name in tables}
 
 
 def _check_finite(blocks: Sequence[ChunkBlock], x: Tensor) -> None:
@@ -185,6 +183,21 @@ def _check_finite(blocks: Sequence[ChunkBlock], x: Tensor) -> None:
         bad = block.bad_rows()
         if bad.any():
             raise not_finite(block.plan.name, x[bad])
+
+
+def read_so_far(chunk: Chunk, before: Mapping[str, Tensor], choices: Choices) -> dict[str, Tensor]:
+    """Return the positions that all samples read of each table that they read alike; raise `Replan` if not.
+
+    Args:
+        chunk: some samples.
+        before: the result for the samples before.
+        choices: what was planned.
+    """
+    now = {name: read for name, read in chunk.alike.items() if read is not None}
+    others = [name for name, read in now.items() if not torch.equal(before.get(name, read), read)]
+    if others:
+        raise Replan(choices.with_varying(others))
+    return now
 
 
 def not_finite(name: str, x: Tensor) -> ExportError:

@@ -83,8 +83,9 @@ def _seen_forms(chunk: Chunk, choices: Choices, several: bool) -> dict[str, Form
             (owned,), form = block.plan.owned, block.plan.form
             levels = _levels_to_try(owned.shape, chunk.lookups.get(owned.name, ()))
             layout = find_layout(block.rows, owned.shape, levels, rank_one_limit(block.rows, choices))
-            varies = form.varies or not several or owned.name in chunk.varying
-            forms[owned.name] = replace(form, layout=layout, varies=varies)
+            read = chunk.alike.get(owned.name)
+            differ = form.varies if form.kind == "scanned" else read is None or not len(read)
+            forms[owned.name] = replace(form, layout=layout, varies=differ or not several)
         elif isinstance(block, ProductBlock) and isinstance(block.left, SparseRows):
             forms[block.plan.owned[0].name] = replace(block.plan.form, entries=block.left.indices.shape[1])
     return forms

@@ -167,7 +167,7 @@ def test_gradients_that_vanish_make_no_grid() -> None:
     assert block.role == "network"
 
 
-@pytest.mark.parametrize("chunk", [None, 7])
+@pytest.mark.parametrize("chunk", [None, 7, 1])
 def test_one_sample_that_reads_other_numbers_makes_a_grid(chunk: int | None) -> None:
     def codes(m: Any, x: Tensor) -> Tensor:
         rare = (x[:, 0] == 0.123).long()  # which no probe sees
@@ -239,9 +239,10 @@ def test_a_table_that_only_some_samples_read() -> None:
         return torch.where(seen[:, None], m.p[zoo.cells(x)].sum(1), h) if bool(seen.any()) else h
 
     model, x = zoo.build((zoo.ROWS, zoo.WIDTH), rare, 2), inputs(23)
-    jac = jacobian(model, x, chunk=5)
-    assert_kernels(jac, rows_by_autograd(model, x), 1e-12)
-    assert {block.role for block in of_table(jac)} == {"grid"}
+    for chunk in (5, 1):
+        jac = jacobian(model, x, chunk=chunk)
+        assert_kernels(jac, rows_by_autograd(model, x), 1e-12)
+        assert {block.role for block in of_table(jac)} == {"grid"}
 
 
 def test_max_norm_and_rows_that_nobody_reads() -> None:

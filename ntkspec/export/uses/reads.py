@@ -68,14 +68,16 @@ def read_of(use: Use, table: Tensor, moved: Moved) -> Read:
     return Read(use.node, positions, weights)
 
 
-def read_alike(reads: Iterable[Read], samples: int) -> bool:
-    """Return whether all samples read the same numbers of a table, whatever their gradients are.
+def read_alike(reads: Iterable[Read], samples: int) -> Tensor | None:
+    """Return the positions (m,) that every sample reads of a table; None if samples read different ones.
 
-    Then each number is read as often by one sample as by any other, and so a multiple of `samples` times.
+    Gradients do not matter, which may be zero. If samples read alike, each number is read as often by one
+    sample as by any other, and so a multiple of `samples` times.
     """
-    positions = torch.cat([read.positions[read.positions >= 0] for read in reads])
-    _, counts = positions.unique(return_counts=True)
-    return len(counts) > 0 and not bool((counts % samples).any())
+    positions = [torch.zeros(0, dtype=torch.long, device="cpu")]
+    positions += [read.positions[read.positions >= 0].long().cpu() for read in reads]
+    distinct, counts = torch.unique(torch.cat(positions), return_counts=True)
+    return None if bool((counts % samples).any()) else distinct
 
 
 def _embedding_bag(node: Node, positions: Tensor) -> Terms:
