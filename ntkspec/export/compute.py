@@ -28,6 +28,7 @@ from ntkspec.export.precisions import require_gradient
 from ntkspec.export.prepare import Prepared
 from ntkspec.export.registered import UnregisteredError
 from ntkspec.export.tolerance import Difference, Tolerance, largest
+from ntkspec.export.uses import read_alike
 from ntkspec.jacobian import Jacobian
 
 
@@ -41,6 +42,8 @@ class Chunk:
     lookups: Mapping[
         str, Sequence[torch.Size]
     ]  # of each table that is read, the shapes of the lookups' results
+    # Of each table that was read alike so far, the positions (k,) that these samples read; None: not alike.
+    alike: Mapping[str, Tensor | None]
 
     def to_jacobian(self, dtype: DTypeLike) -> Jacobian:
         """Convert the blocks to NumPy, in the type in which they are stored."""
@@ -65,6 +68,10 @@ def compute(
         raise out_of_memory(error) or _without_factors(prepared, plans, choices, x, error) from error
     gradients, v = done.gradients, done.v
     _check_unused(done, choices)
+    alike = _alike(plans, done)
+    varying = [name for name, read in alike.items() if read is None]
+    if varying and not probing:
+        raise Replan(choices.with_varying(varying))
     _check_finite(done.blocks, x)
     wrong: dict[str, tuple[str, str]] = {}
     whole = largest(gradients.values())
@@ -82,7 +89,7 @@ def compute(
         raise _dense_failure(differences, choices, prepared, x)
     blocks = {block.plan.name: block for block in (*done.blocks, *others)}
     lookups = {name: [result_shape(read.node) for read in reads] for name, reads in done.usage.reads.items()}
-    return Chunk(done.outputs, tuple(blocks[plan.name] for plan in plans), whole, lookups)
+    return Chunk(done.outputs, tuple(blocks[plan.name] for plan in plans), whole, lookups, alike)
 
 
 def _without_factors(
@@ -166,11 +173,31 @@ def _check_unused(done: Factored, choices: Choices) -> None:
         raise Replan(choices.with_forms(forms))
 
 
+def _alike(plans: Sequence[BlockPlan], done: Factored) -> dict[str, Tensor | None]:
+    tables = [plan.owned[0].name for plan in plans if plan.kind == "rows" and not plan.form.varies]
+    return {name: read_alike(done.usage.reads.get(name, ()), len(done.outputs)) for name in tables}
+
+
 def _check_finite(blocks: Sequence[ChunkBlock], x: Tensor) -> None:
     for block in blocks:
         bad = block.bad_rows()
         if bad.any():
             raise not_finite(block.plan.name, x[bad])
+
+
+def read_so_far(chunk: Chunk, before: Mapping[str, Tensor], choices: Choices) -> dict[str, Tensor]:
+    """Return the positions that all samples read of each table that they read alike; raise `Replan` if not.
+
+    Args:
+        chunk: some samples.
+        before: the result for the samples before.
+        choices: what was planned.
+    """
+    now = {name: read for name, read in chunk.alike.items() if read is not None}
+    others = [name for name, read in now.items() if not torch.equal(before.get(name, read), read)]
+    if others:
+        raise Replan(choices.with_varying(others))
+    return now
 
 
 def not_finite(name: str, x: Tensor) -> ExportError:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -20,7 +20,7 @@ from ntkspec.errors import ExportError
 from ntkspec.export.alone import check_alone
 from ntkspec.export.arrays import ArrayLike, as_array
 from ntkspec.export.budget import chunk_bytes
-from ntkspec.export.compute import compute
+from ntkspec.export.compute import compute, read_so_far
 from ntkspec.export.context import evaluation
 from ntkspec.export.foretold import Forecast, planned, seconds_for
 from ntkspec.export.plans import BlockPlan, Choices, given_roles, lay_out
@@ -178,13 +178,13 @@ def _chunks(work: Work, plans: tuple[BlockPlan, ...], choices: Choices, regions:
     dtype = np.dtype(np.float32 if single else np.float64)
     console, size = Console(stderr=True), work.chunk_size(plans)
     starts = range(0, len(work.x), size)
-    whole = work.probed.largest
+    seen = _Seen(work.probed.largest, {})
     shown = work.options.progress and console.is_terminal  # elsewhere a bar leaves only an empty line
     for start in track(starts, "Jacobian", console=console, disable=not shown, transient=True):
         work.options.say(f"Jacobian, {start} of {len(work.x)} samples")
         samples = work.x[start : start + size]
         try:
-            outputs, jacobian, whole = _on_host(work.prepared, plans, choices, samples, dtype, whole)
+            outputs, jacobian, seen = _on_host(work.prepared, plans, choices, samples, dtype, seen)
         except ExportError:
             work.probed.start.require(work.prepared, choices)  # if it has changed, that is why
             raise
@@ -193,22 +193,28 @@ def _chunks(work: Work, plans: tuple[BlockPlan, ...], choices: Choices, regions:
     work.probed.start.require(work.prepared, choices)  # before the consumer takes the stream for complete
 
 
+@dataclass(frozen=True, eq=False)
+class _Seen:
+    """What the chunks so far have shown."""
+
+    largest: float  # output
+    read: Mapping[str, Tensor]  # see `read_so_far`
+
+
 def _on_host(
     prepared: Prepared,
     plans: Sequence[BlockPlan],
     choices: Choices,
     x: Tensor,
     dtype: DTypeLike,
-    whole: float,
-) -> tuple[NDArray[np.floating], Jacobian, float]:
-    """Return the outputs and blocks at x (m, d) in NumPy; the device's are freed before the next chunk.
-
-    The last result is the largest output so far; `whole` is that before.
-    """
+    before: _Seen,
+) -> tuple[NDArray[np.floating], Jacobian, _Seen]:
+    """Return the outputs and blocks at x (m, d) in NumPy; the device's are freed before the next chunk."""
     chunk = compute(prepared, plans, choices, x)
-    whole = max(whole, largest([chunk.outputs]))
-    check_alone(prepared, choices, x, chunk, whole)
-    return chunk.outputs.cpu().numpy().astype(dtype, copy=False), chunk.to_jacobian(dtype), whole
+    read = read_so_far(chunk, before.read, choices)
+    seen = _Seen(max(before.largest, largest([chunk.outputs])), read)
+    check_alone(prepared, choices, x, chunk, seen.largest)
+    return chunk.outputs.cpu().numpy().astype(dtype, copy=False), chunk.to_jacobian(dtype), seen
 
 
 def _exported(

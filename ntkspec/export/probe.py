@@ -81,8 +81,9 @@ def _seen_forms(chunk: Chunk, choices: Choices, several: bool) -> dict[str, Form
             (owned,), form = block.plan.owned, block.plan.form
             levels = _levels_to_try(owned.shape, chunk.lookups.get(owned.name, ()))
             layout = find_layout(block.rows, owned.shape, levels, rank_one_limit(block.rows, choices))
-            varies = not several or _differ(block.rows)
-            forms[owned.name] = replace(form, layout=layout, varies=varies)
+            read = chunk.alike.get(owned.name)
+            differ = form.varies if form.kind == "scanned" else read is None or not len(read)
+            forms[owned.name] = replace(form, layout=layout, varies=differ or not several)
         elif isinstance(block, ProductBlock) and isinstance(block.left, SparseRows):
             forms[block.plan.owned[0].name] = replace(block.plan.form, entries=block.left.indices.shape[1])
     return forms
@@ -110,12 +111,6 @@ def _mostly_zero(chunk: Chunk) -> frozenset[str]:
                 if 0 < int((rows != 0).any(1).sum(1).max()) <= SPARSE * owned.size:
                     names.add(owned.name)
     return frozenset(names)
-
-
-def _differ(rows: SparseRows) -> bool:
-    """Return whether samples have numbers at different positions, or none has any number."""
-    places = {frozenset(row[row >= 0].tolist()) for row in rows.indices}
-    return len(places) > 1 or places == {frozenset()}
 
 
 def _settle(

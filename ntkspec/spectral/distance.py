@@ -57,8 +57,8 @@ class Reference:
             kernels: name -> kernel of a sum of its blocks; "total" is that of all of them.
 
         Returns:
-            name -> distance, or why there is none: other blocks, a kernel that is zero or out of range, too
-            little memory or too much work.
+            name -> distance, or why there is none: other parameters, a kernel that is zero or out of range,
+            too little memory or too much work.
         """
         if id == self.id:  # the same kernels, whose distance is exactly 0
             return {name: self._value(0.0 if kernel.trace else None) for name, kernel in kernels.items()}
@@ -86,8 +86,8 @@ class Reference:
             return f"the first snapshot has no kernel {name}"
         if (then.samples, then.outputs) != (now.samples, now.outputs):
             return f"the first snapshot has {then.samples} samples and {then.outputs} outputs"
-        if _shape(then) != _shape(now):
-            return "the first snapshot has other blocks"
+        if then.width != now.width:  # blocks may differ: their forms depend on the values of the parameters
+            return "the first snapshot has other parameters"
         work = now.samples**2 * _numbers_a_sample(now)
         if work > MOST:
             return (
@@ -113,10 +113,6 @@ def _can_drop(jacobian: Jacobian, words: Sequence[str]) -> bool:
     except UsageError:
         return False
     return True
-
-
-def _shape(jacobian: Jacobian) -> set[tuple[str, tuple[int, int]]]:
-    return {(block.name, block.widths) for block in jacobian}
 
 
 def _numbers_a_sample(jacobian: Jacobian) -> float:

@@ -37,7 +37,9 @@ def lambda_max(spectrum: Eigenvalues) -> str:
     if spectrum.zero:
         return ZERO
     value = spectrum.lambda_max
-    return f"{UNRESOLVED} (<= {sci_up(spectrum.floor)})" if value is None else sci(value)
+    if value is None:
+        return f"{UNRESOLVED} (<= {sci_up(spectrum.floor)})"
+    return with_error(value, float(spectrum.error[0]))
 
 
 def lambda_min(spectrum: Eigenvalues) -> str:
@@ -94,7 +96,7 @@ def condition(spectrum: Eigenvalues) -> str:
     if spectrum.lambda_max is None:
         return UNRESOLVED
     if is_unresolved(spectrum) and spectrum.floor > 0:
-        return f">= {sci_down(spectrum.lambda_max / spectrum.smallest_at_most)}"
+        return f">= {sci_down(float(spectrum.lower[0]) / spectrum.smallest_at_most)}"
     return UNRESOLVED if is_unresolved(spectrum) else NOT_COMPUTED
 
 

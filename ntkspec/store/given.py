@@ -137,6 +137,11 @@ def _dense(array: Any, rows: Rows, where: str) -> tuple[Factor, tuple[int, ...]]
 
 def _pair(pair: tuple[Any, ...], rows: Rows, where: str) -> tuple[Factor | None, Factor | None]:
     """Return the left and the right factor of a block; None stands for all ones."""
+    if hasattr(pair, "_fields"):  # a named tuple: rather parameters by name than factors
+        got = f"a named tuple, {type(pair).__name__}"
+        raise UsageError(
+            where, expected="a pair (left, right) or a dict", got=got, remedy="give its _asdict()"
+        )
     pair = tuple(None if isinstance(side, Ones) else side for side in pair)
     if len(pair) != 2 or all(side is None for side in pair):
         got = f"a tuple of {len(pair)}" if len(pair) != 2 else "(None, None)"

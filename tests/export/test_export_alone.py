@@ -197,7 +197,7 @@ def test_outputs_near_zero_are_rounded_as_larger_ones_are(whole: float, refused:
         outputs = prepared.model(x) + 3e-6
     expected = pytest.raises(ExportError, match="do not depend on each other") if refused else None
     with expected or contextlib.nullcontext():
-        check_alone(prepared, Choices(), x, Chunk(outputs, (), 1.0, {}), whole)
+        check_alone(prepared, Choices(), x, Chunk(outputs, (), 1.0, {}, {}), whole)
 
 
 @pytest.mark.parametrize(

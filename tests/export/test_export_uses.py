@@ -152,6 +152,33 @@ def test_what_samples_have_in_common_is_no_grid() -> None:
     assert of_table(jacobian(model, inputs(9), roles={"p": "positions"}))[0].role == "positions"
 
 
+def test_gradients_that_vanish_make_no_grid() -> None:
+    """Every sample reads all positions; behind a ReLU some of them have no gradient."""
+
+    def positions(m: Any, x: Tensor) -> Tensor:
+        return torch.relu(9 * (x[:, :1] - 0.5) + m.p[torch.arange(zoo.WIDTH).expand(len(x), -1)])
+
+    model, x = zoo.build((zoo.WIDTH,), positions, 1), inputs(23)
+    jac = jacobian(model, x)
+    assert_kernels(jac, rows_by_autograd(model, x), 1e-12)
+    (block,) = of_table(jac)
+    reads = {frozenset(row[row >= 0].tolist()) for row in block.right.indices[:]}
+    assert len(reads) > 1
+    assert block.role == "network"
+
+
+@pytest.mark.parametrize("chunk", [None, 7, 1])
+def test_one_sample_that_reads_other_numbers_makes_a_grid(chunk: int | None) -> None:
+    def codes(m: Any, x: Tensor) -> Tensor:
+        rare = (x[:, 0] == 0.123).long()  # which no probe sees
+        return torch.sin(x[:, :1] + m.p[rare])
+
+    model, x = zoo.build((2, zoo.WIDTH), codes, 2), inputs(23)
+    jac = jacobian(model, x, chunk=chunk)
+    assert_kernels(jac, rows_by_autograd(model, x), 1e-12)
+    assert {block.role for block in of_table(jac)} == {"grid"}
+
+
 def test_levels_of_one_table_are_blocks_of_their_own() -> None:
     """Slices of equally many rows, in order, each of weights and a gradient."""
     shape, function, width = zoo.LOOKUPS["levels of one table"]
@@ -212,9 +239,10 @@ def test_a_table_that_only_some_samples_read() -> None:
         return torch.where(seen[:, None], m.p[zoo.cells(x)].sum(1), h) if bool(seen.any()) else h
 
     model, x = zoo.build((zoo.ROWS, zoo.WIDTH), rare, 2), inputs(23)
-    jac = jacobian(model, x, chunk=5)
-    assert_kernels(jac, rows_by_autograd(model, x), 1e-12)
-    assert of_table(jac)
+    for chunk in (5, 1):
+        jac = jacobian(model, x, chunk=chunk)
+        assert_kernels(jac, rows_by_autograd(model, x), 1e-12)
+        assert {block.role for block in of_table(jac)} == {"grid"}
 
 
 def test_max_norm_and_rows_that_nobody_reads() -> None:

@@ -305,6 +305,19 @@ def test_21_snapshots_of_a_file(tmp_path: Path) -> None:
     assert dumps(samples.one_run(some)).count('"from": "s0"') == 3
 
 
+def test_the_same_parameters_in_other_blocks_have_a_distance(tmp_path: Path) -> None:
+    """A table may be sparse rows at the start, and weights and gradients of several levels later."""
+    whole, later = cases.mixed(8, 1), cases.mixed(8, 1, 1)
+    layers = ntkspec.DenseFactor(whole.without("grid").to_dense())
+    merged = ntkspec.Block("layers", "network", 8, 1, None, layers)
+    first = ntkspec.Jacobian((*whole.only("grid"), merged))
+    _, same, other = analyze_run(write(tmp_path / "run.h5", [first, whole, later]), RunSettings()).snapshots
+    assert same.distances["total"].value == pytest.approx(0, abs=1e-20)
+    for name, words in {"total": (), "no_grid": ("grid",)}.items():
+        apart = ntkspec.kernel_distance(*(jac.without(*words) for jac in (whole, later)))
+        assert other.distances[name].value == pytest.approx(apart, abs=1e-15)
+
+
 def test_why_there_is_no_distance(tmp_path: Path) -> None:
     whole = cases.mixed(8, 1)
     layer = whole["layer.1"]
@@ -315,12 +328,12 @@ def test_why_there_is_no_distance(tmp_path: Path) -> None:
     assert said == [
         {"total": ""},
         {
-            "total": "the first snapshot has other blocks",
+            "total": "the first snapshot has other parameters",
             "no_grid": "the first snapshot has no kernel no_grid",
             "grid": "the first snapshot has no kernel grid",
         },
-        {"total": "the first snapshot has other blocks"},
-        {"total": "the first snapshot has other blocks"},
+        {"total": "the first snapshot has other parameters"},
+        {"total": "the first snapshot has other parameters"},
     ]
     found = analyze_run(write(tmp_path / "zero.h5", jacobians[2:]), RunSettings(backend="cpu")).snapshots
     assert [snap.distances["total"].value for snap in found] == [0, None]

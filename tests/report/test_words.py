@@ -56,6 +56,13 @@ def test_lambda_min_is_a_number_a_bound_or_not_computed() -> None:
     assert words.resolved(top) == "2 of 2 (top)"
 
 
+def test_a_largest_eigenvalue_that_is_hardly_resolved_comes_with_its_error() -> None:
+    sure = samples.spectrum(np.array([4.0, 0.0]), 1.0)
+    hardly = replace(sure, error=np.array([2.0, 1.0]))
+    assert words.lambda_max(hardly) == "4.0e+00 +- 2.0e+00"
+    assert words.condition(hardly) == ">= 2.0e+00"
+
+
 def test_nothing_resolved_has_no_numbers() -> None:
     empty = samples.spectrum(np.zeros(5), 1e-3)
     zero = samples.spectrum(np.zeros(5), 0.0)

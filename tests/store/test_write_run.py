@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import subprocess
 import sys
+from collections import namedtuple
 
 import cases
 import h5py
@@ -248,6 +249,10 @@ WRONG = {
     "three factors": (
         {"blocks": {"a": (LEFT, RIGHT, RIGHT)}},
         "pair (left, right) of factors, got a tuple of 3",
+    ),
+    "a named tuple": (
+        {"blocks": {"a": namedtuple("Params", "gain shift")(W[..., 0, 0], RIGHT)}},
+        "a pair (left, right) or a dict, got a named tuple, Params; give its _asdict()",
     ),
     "no factor": ({"blocks": {"a": (None, None)}}, "got (None, None)"),
     "a tree with tuples": ({"blocks": [(W, RIGHT)]}, "a tuple is a pair of factors, (n, a) and (n, c, b)"),

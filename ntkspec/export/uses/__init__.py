@@ -2,6 +2,17 @@
 
 from ntkspec.export.uses.find import Use, find_uses
 from ntkspec.export.uses.products import Product, Shift, product_of, shift_of
-from ntkspec.export.uses.reads import Read, is_read, read_of
+from ntkspec.export.uses.reads import Read, is_read, read_alike, read_of
 
-__all__ = ["Product", "Read", "Shift", "Use", "find_uses", "is_read", "product_of", "read_of", "shift_of"]
+__all__ = [
+    "Product",
+    "Read",
+    "Shift",
+    "Use",
+    "find_uses",
+    "is_read",
+    "product_of",
+    "read_alike",
+    "read_of",
+    "shift_of",
+]

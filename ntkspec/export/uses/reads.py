@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import torch
@@ -66,6 +66,18 @@ def read_of(use: Use, table: Tensor, moved: Moved) -> Read:
         ones = torch.ones((), dtype=table.dtype, device=table.device) if weights is None else weights
         weights = (ones * use.factor).expand(positions.shape)
     return Read(use.node, positions, weights)
+
+
+def read_alike(reads: Iterable[Read], samples: int) -> Tensor | None:
+    """Return the positions (m,) that every sample reads of a table; None if samples read different ones.
+
+    Gradients do not matter, which may be zero. If samples read alike, each number is read as often by one
+    sample as by any other, and so a multiple of `samples` times.
+    """
+    positions = [torch.zeros(0, dtype=torch.long, device="cpu")]
+    positions += [read.positions[read.positions >= 0].long().cpu() for read in reads]
+    distinct, counts = torch.unique(torch.cat(positions), return_counts=True)
+    return None if bool((counts % samples).any()) else distinct
 
 
 def _embedding_bag(node: Node, positions: Tensor) -> Terms:
