@@ -30,7 +30,7 @@ def check_same_parameters(rows: Jacobian, columns: Jacobian, where: str) -> None
         where: what `columns` is called in the message.
     """
     of_rows, of_columns = _parameters(rows), _parameters(columns)
-    differing = [name for name in {*of_rows, *of_columns} if of_rows.get(name) != of_columns.get(name)]
+    differing = [name for name in of_rows | of_columns if of_rows.get(name) != of_columns.get(name)]
     if not differing:
         return
     name = min(differing)

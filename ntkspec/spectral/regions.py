@@ -155,7 +155,8 @@ def _stored(
     obeying = {name for name, loss in lost.items() if (loss.rows <= plausible * loss.norms).all()}
     others = sum(nonzero_columns(block, outputs) for block in jacobian if block.name not in obeying)
     repeat = rows_per_sample(outputs, jacobian.outputs)
-    rest = sum(float((lost[name].rows ** 2).sum()) for name in obeying) * UP + jacobian.samples * UNDERFLOW
+    squares = (float((loss.rows**2).sum()) for name, loss in lost.items() if name in obeying)
+    rest = sum(squares) * UP + jacobian.samples * UNDERFLOW
     independent = min(repeat * sum(span.rank for span in spans) + others, jacobian.kernel_size(outputs))
     return _Stored(independent, rest, tuple(name for name in lost if name not in obeying))
 

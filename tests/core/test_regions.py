@@ -451,3 +451,14 @@ def test_a_trained_encoding_is_not_linear_however_close_the_samples_are(close):
     known = regions(Jacobian(blocks, np.zeros(9, np.int64)))
     assert known.at_most == 3 + 2
     assert "2 other columns of J" in known.reason
+
+
+def test_no_bit_depends_on_the_names_of_blocks():
+    """Sets of names have another order in every process, and sums in another order have other last bits."""
+    jacobian = relu_network(np.random.default_rng(5).random((40, 2)), sizes=(6, 6, 6, 6, 6))
+    rests = set()
+    for word in range(12):
+        blocks = tuple(replace(block, name=f"{word}.{block.name}") for block in jacobian)
+        rests.add(regions(Jacobian(blocks, jacobian.regions), "trace").rest)
+    assert len(rests) == 1
+    assert rests.pop() > 0
