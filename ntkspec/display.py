@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Iterable, Sequence
-from typing import Any, NoReturn
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NoReturn, Protocol
 
 from ntkspec.errors import UsageError
 
@@ -85,3 +85,19 @@ class NotAnArray:
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NoReturn:
         """Raise `UsageError`, which names the arrays to take instead."""
         raise UsageError(f"{type(self).__name__} as an array", expected=self._ARRAYS, got="the object itself")
+
+
+class _Sequence(Protocol):
+    def __getitem__(self, key: Any, /) -> Any: ...
+    def __iter__(self) -> Iterator[Any]: ...
+
+
+class Named:
+    """A base class of sequences whose items have names: `"end" in run` says whether `run["end"]` is there."""
+
+    def __contains__(self: _Sequence, wanted: object) -> bool:
+        try:
+            self[wanted]
+        except UsageError:
+            return any(item is wanted for item in self)
+        return True

@@ -176,6 +176,18 @@ def test_runs_and_reports_are_asked_by_label_and_step(run, report):
         _ = run[-2]
 
 
+def test_whether_something_is_there_is_asked_as_the_thing_itself_is(run, report):
+    jacobian = run["init"].jacobian
+    for whole, inside, outside in (
+        (run, ("init", "0", 0, -1, run[0]), ("end", 1, None, np.zeros(2), report)),
+        (report["MPE"], ("init", 0, report["MPE"][0]), ("end", 1, report["FFE"][0])),
+        (report, ("MPE", 1, report["FFE"]), ("MPE ", 2, run)),
+        (jacobian, (jacobian.names[0], jacobian.blocks[0]), ("grid", 0, jacobian)),
+    ):
+        assert all(each in whole for each in inside)
+        assert not any(each in whole for each in outside)
+
+
 def test_a_label_that_several_snapshots_share_names_the_last(report):
     (snapshot,) = report["MPE"]
     shared = [

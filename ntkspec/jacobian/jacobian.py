@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ntkspec.display import NotAnArray, html_table, listed
+from ntkspec.display import Named, NotAnArray, html_table, listed
 from ntkspec.errors import UsageError, shown
 from ntkspec.jacobian.block import Block
 from ntkspec.jacobian.outputs import Outputs, rows_per_sample
@@ -19,7 +19,7 @@ from ntkspec.real_arrays import as_positions
 
 
 @dataclass(frozen=True, repr=False, eq=False)
-class Jacobian(NotAnArray):
+class Jacobian(NotAnArray, Named):
     """The blocks of one snapshot, all of the same n samples and c outputs.
 
     Raises:

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ntkspec.counts import as_index
-from ntkspec.display import NotAnArray, digits, html_table, listed
+from ntkspec.display import Named, NotAnArray, digits, html_table, listed
 from ntkspec.errors import UsageError, named_path, not_one_of
 from ntkspec.frames import data_frame
 from ntkspec.jacobian import Outputs
@@ -90,7 +90,7 @@ class SnapshotReport(NotAnArray):
 
 
 @dataclass(frozen=True, repr=False, eq=False)
-class RunReport(NotAnArray):
+class RunReport(NotAnArray, Named):
     """The results for one run file; snapshots are in order of step."""
 
     _ARRAYS = "an array of a spectrum, such as run['end'].spectra['total'].eigenvalues"
@@ -164,7 +164,7 @@ class Comparison:
 
 
 @dataclass(frozen=True, repr=False)
-class Report(NotAnArray):
+class Report(NotAnArray, Named):
     """Everything that `ntkspec.analyze_runs` found: a sequence of runs, each by its label, too.
 
     Example:

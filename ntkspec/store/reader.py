@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ntkspec import sandbox
-from ntkspec.display import NotAnArray, digits, html_table, listed
+from ntkspec.display import Named, NotAnArray, digits, html_table, listed
 from ntkspec.errors import RunFileError, named_path
 from ntkspec.memory import budget_bytes
 from ntkspec.real_arrays import FLOATS, INTEGERS, Floats
@@ -27,7 +27,7 @@ from ntkspec.store.snapshot_reader import Snapshot, open_snapshot
 from ntkspec.store.stored import Stored, open_stored, require_open
 
 
-class Run(NotAnArray):
+class Run(NotAnArray, Named):
     """An open run file, as `open_run` gives it: a context manager. Every process opens the file for itself.
 
     Example:
