@@ -231,7 +231,7 @@ class Block(NotAnArray):
     def nonzero(self, outputs: Outputs) -> bool:
         """Return whether J is not zero in an output mode, even if its numbers are too small to be formed."""
         left, right = self._of_mode(outputs)
-        return bool(((left.largest > 0) & (right.largest > 0)).any())
+        return bool(((left.largest != 0) & (right.largest != 0)).any())  # NaN is no zero
 
     def to_dense(self) -> NDArray[Any]:
         """Return the block's Jacobian (n, c, a*b) by the definition; for tests and small cases."""
@@ -270,6 +270,6 @@ def _balanced(left: Factor, right: Factor) -> tuple[Factor, Factor]:
     sizes = [factor.largest for factor in (left, right)]
     most = np.finfo(np.float64).max  # the bound of `PairsFactor` may overflow
     exponents = [np.frexp(np.minimum(size, most))[1].astype(np.int64) for size in sizes]
-    nonzero = (sizes[0] > 0) & (sizes[1] > 0)  # J is 0 at other samples, however large one side is
+    nonzero = (sizes[0] != 0) & (sizes[1] != 0)  # J is 0 at other samples, however large one side is
     shift = (exponents[1] - exponents[0]) // 2
     return left.scaled(shift, nonzero), right.scaled(-shift, nonzero)

@@ -16,6 +16,7 @@ from ntkspec.jacobian import Jacobian
 from ntkspec.kernel import tiles
 from ntkspec.kernel.forms import TileForm
 from ntkspec.kernel.problem import Kernel
+from ntkspec.kernel.value_range import overflow
 from ntkspec.memory import BUDGET, format_bytes
 
 SMALLEST_TILE = 32  # rows of a tile, at least, where memory is short
@@ -160,17 +161,7 @@ def require_finite(kernels: Mapping[str, Array], precision: str, *, symmetric: b
     """
     for name, kernel in kernels.items():
         if not np.isfinite(kernel.diagonal() if symmetric else kernel).all():
-            raise overflow(name, precision)
-
-
-def overflow(name: str, precision: str) -> UsageError:
-    """Return the `UsageError` to raise if a kernel has entries that overflow in its precision."""
-    return UsageError(
-        f"kernel {name}",
-        expected=f"entries that {precision} can hold",
-        got="an overflow, or factors with NaN",
-        remedy="rescale the model's outputs, use float64, or see that the network did not diverge",
-    )
+            raise overflow(f"kernel {name}", precision)
 
 
 def least_bytes(kernel: Kernel, kernel_bytes: int) -> int:

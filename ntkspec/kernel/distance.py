@@ -25,10 +25,10 @@ from ntkspec.backend import Array, Backend, Choice, Precision
 from ntkspec.errors import UsageError
 from ntkspec.jacobian import Jacobian, Outputs
 from ntkspec.kernel import tiles
-from ntkspec.kernel.assembly import Assembly, overflow
+from ntkspec.kernel.assembly import Assembly
 from ntkspec.kernel.checks import check_jacobians
 from ntkspec.kernel.problem import Kernel, blocks_of
-from ntkspec.kernel.value_range import check_not_too_small
+from ntkspec.kernel.value_range import check_not_too_small, overflow
 
 FIRST, OTHER = SIDES = ("first ", "other ")  # prefixes of the names of blocks and sums of both sides
 
@@ -193,7 +193,7 @@ def _check_alike(first: Jacobian, other: Jacobian) -> None:
 
 def _overflow(name: str) -> UsageError:
     """Return the `UsageError` for a kernel that overflows."""
-    return overflow(_without_side(name), "its precision")
+    return overflow(f"kernel {_without_side(name)}", "its precision")
 
 
 def _without_side(name: str) -> str:

@@ -31,6 +31,8 @@ def check_range(kernel: Kernel, where: str = "kernel") -> None:
     single = kernel.precision == "float32"
     low, high = (1e-22, 1e30) if single else (1e-200, 1e200)
     largest = float(kernel.absolute_diagonal.max())
+    if not math.isfinite(largest):
+        raise overflow(where, kernel.precision)
     if low < largest < high or (largest == 0 and not any(term.nonzero for term in kernel.terms)):
         return
     raise UsageError(
@@ -44,7 +46,7 @@ def check_range(kernel: Kernel, where: str = "kernel") -> None:
 
 
 def check_not_too_small(kernel: Kernel, where: str = "kernel") -> None:
-    """Raise `UsageError` if products of a kernel that is not zero are lost to underflow.
+    """Raise `UsageError` if products of a kernel that is not zero are lost to underflow, or are not finite.
 
     An entry between two sets of samples is at most the product of the lengths of two rows of J.
 
@@ -54,6 +56,8 @@ def check_not_too_small(kernel: Kernel, where: str = "kernel") -> None:
     """
     own = [kernel] if kernel.columns is None else [_of_one_set(kernel, side) for side in kernel.sides]
     sizes = [float(side.diagonal.max()) for side in own]
+    if not all(math.isfinite(size) for size in sizes):
+        raise overflow(where, kernel.precision)
     largest, least = sizes[0], _least_entry(kernel)
     if len(sizes) > 1:
         largest = math.prod(math.sqrt(max(size, math.ulp(0.0))) for size in sizes)
@@ -80,6 +84,16 @@ def check_formed(kernel: Kernel, formed: NDArray[Any], where: str) -> None:
     largest = formed.diagonal().max() if kernel.columns is None else max(formed.max(), -formed.min())
     if largest < _least_entry(kernel):
         check_not_too_small(kernel, where)
+
+
+def overflow(where: str, precision: str) -> UsageError:
+    """Return the `UsageError` to raise for a kernel of entries that are not finite in its precision."""
+    return UsageError(
+        where,
+        expected=f"entries that {precision} can hold",
+        got="an overflow, or factors with NaN",
+        remedy="rescale the model's outputs, use float64, or see that the network did not diverge",
+    )
 
 
 def _least_entry(kernel: Kernel) -> float:

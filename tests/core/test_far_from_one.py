@@ -158,3 +158,24 @@ def test_one_block_may_be_out_of_range():
     assert ntkspec.spectrum(jac).rank.at_most == N
     with pytest.raises(UsageError, match="kernel grid: "):
         ntkspec.spectral.choose.spectra({"total": jac, "grid": jac.only("grid")})
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+@pytest.mark.parametrize("kind", KINDS)
+def test_factors_that_are_not_finite_are_told_of_and_no_rescaling_alone_advised(kind, bad):
+    """Files with such numbers are refused; a factor made in memory may have them."""
+    jac = made(kind, right=(bad, 1.0))
+    for ask in (
+        lambda: ntkspec.gram(jac),
+        lambda: ntkspec.operator(jac),
+        lambda: ntkspec.spectrum(jac),
+        lambda: ntkspec.spectrum(jac, method="lanczos", k=2),
+        lambda: ntkspec.kernel_distance(jac, made(kind)),
+        lambda: ntkspec.alignment(jac, TARGETS),
+        lambda: ntkspec.bounds.certified(jac),
+    ):
+        with (
+            np.errstate(invalid="ignore", over="ignore"),
+            pytest.raises(UsageError, match=r"factors with NaN; .*see that the network did not diverge"),
+        ):
+            ask()
