@@ -12,7 +12,7 @@ from ntkspec.report.figures import Caption, captions
 from ntkspec.report.headline import headline
 from ntkspec.report.html import data_uri, picture_uri, resource, template
 from ntkspec.report.moments import by_step
-from ntkspec.report.names import kernel_names, named_snapshots
+from ntkspec.report.names import kernel_names, named_snapshots, written
 from ntkspec.report.page_details import run_details
 from ntkspec.report.page_plot import plot_data
 from ntkspec.report.page_table import front
@@ -46,7 +46,7 @@ def render_page(report: Report, figures: Mapping[str, bytes]) -> str:
     hashes = (_sha256(theme), _sha256(script), digest)
     data, runs = plot_data(report), styled_runs(report)
     shown, drawn = kernel_names(report.runs, 40), _drawn(report, figures)
-    return template("page.html.j2").render(
+    return template("page.html.j2", written=written(report)).render(
         report=report,
         title=title(report),
         headline=headline(report),

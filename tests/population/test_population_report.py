@@ -325,6 +325,18 @@ def test_labels_that_mean_no_good_do_none(folder):
 
 
 @pytest.mark.usefixtures("undrawn")
+def test_labels_and_files_are_shown_as_they_are(tmp_path):
+    paths = reports_of([run_of(label, GOOD) for label in ("lambda_0.1", "b >= 1")], tmp_path)
+    failed, broken = Failed("lambda_2.h5", "got 'lambda_x >= 1'"), "b >= 1, end: lambda_min >= 3.0e+00 fails"
+    write_population(paths, tmp_path / "out", [failed], [broken])
+    page = " ".join(Reader((tmp_path / "out" / "index.html").read_text()).text)
+    assert "λ_0" not in page
+    assert "b ≥" not in page
+    assert "b >= 1, end: λ_min ≥ 3.0e+00 fails" in " ".join(page.split())
+    assert "got 'lambda_x >= 1'" in page
+
+
+@pytest.mark.usefixtures("undrawn")
 def test_nothing_to_report_on_is_one_line(tmp_path):
     damaged = tmp_path / "report.json"
     damaged.write_text("{")
