@@ -441,6 +441,35 @@ def test_the_sentence_says_what_is_known(labels, sentence, tmp_path):
     assert said == f"At the end, {sentence}."
 
 
+THREE, FOUR = spectrum([8.0, 3.0, 2.0]), spectrum([8.0, 4.0, 3.0, 2.0])
+FLAT = spectrum([8.0, 3.0], unresolved=1)
+
+
+@pytest.mark.parametrize(
+    ("group", "sentence", "which"),
+    [
+        ([GOOD, THREE, FOUR], "of A, one of 3 runs, is 2.0e+00", "N = 2, which 1 of 3 runs has"),
+        ([GOOD, GOOD, THREE, FOUR], "of A, in the median of 2 runs, is", "N = 2, which 2 of 4 runs have"),
+        ([GOOD, THREE, THREE], "of A, in the median of 2 runs, is", "N = 3, which most runs have"),
+        ([LOST, THREE, FOUR], "of A, one of 3 runs, lies below", "N = 2, which 1 of 3 runs has"),
+        ([FLAT, FLAT, GOOD], "of each of 2 runs of A lies below", "N = 3, which most runs have"),
+    ],
+)
+def test_it_says_how_many_runs_have_such_kernels(group, sentence, which, tmp_path):
+    population = read_population(reports_of([run_of("A", of) for of in group], tmp_path))
+    lead, of_which = headline(cohorts_of(population), shown_labels(population), "at the end")
+    assert sentence in lead
+    assert f"kernels of {which};" in of_which
+
+
+def test_of_snapshots_with_other_names_those_of_more_runs_count(tmp_path):
+    runs = [run_of("A", of) for of in (GOOD, GOOD, spectrum([8.0, 1.0]))]
+    last = replace(runs[2].snapshots[0], label="last")
+    population = read_population(reports_of([*runs[:2], replace(runs[2], snapshots=(last,))], tmp_path))
+    (said,) = headline(cohorts_of(population), shown_labels(population), "at the end")
+    assert said == "At the end, the smallest eigenvalue of A, in the median of 2 runs, is 2.0e+00."
+
+
 def cohort_of(runs, tmp_path):
     (cohort,) = cohorts_of(read_population(reports_of(runs, tmp_path)))
     return cohort

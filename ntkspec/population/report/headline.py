@@ -31,34 +31,42 @@ def headline(cohorts: Sequence[Cohort], labels: Iterable[ShownLabel], when: str)
         when: when the last snapshots were taken, such as "at the end of training".
     """
     ends = {label: at_stage(cohorts, label.label, "end") for label in labels}
-    every = [cohort for of_label in ends.values() for cohort in of_label]
-    common = _commonest(every)
+    runs = _runs_by_kernels(cohort for of_label in ends.values() for cohort in of_label)
+    common, count = runs.most_common(1)[0]
     totals = {
         label: cohort.spectra["total"]
         for label, of_label in ends.items()
-        for cohort in of_label
+        for cohort in reversed(of_label)  # of several, the one with the most runs
         if cohort.kernels == common
     }
-    sentence = _all_alike(totals) or (_alone(totals) if len(totals) == 1 else _compared(totals))
+    every = runs.total()
+    sentence = _all_alike(totals, every) or (_alone(totals, every) if len(totals) == 1 else _compared(totals))
     lead = f"{when[:1].upper()}{when[1:]}, {sentence}."
-    if all(cohort.kernels == common for cohort in every):
+    if count == every:
         return (lead,)
+    some = f"{count:,} of {every:,} runs {'has' if count == 1 else 'have'}"
     return lead, (
-        f"That is said of kernels of {wording.kernels(common)}, which most runs have; "
+        f"That is said of kernels of {wording.kernels(common)}, which "
+        f"{'most runs have' if 2 * count > every else some}; "
         "eigenvalues of kernels of other sizes or outputs do not compare."
     )
 
 
-def _commonest(cohorts: Iterable[Cohort]) -> Kernels:
-    """Return the kernel size, number of outputs and output mode that most runs have."""
+def _runs_by_kernels(cohorts: Iterable[Cohort]) -> Counter[Kernels]:
+    """Return how many runs have kernels of each size, number of outputs and output mode."""
     runs: Counter[Kernels] = Counter()
     for cohort in cohorts:
         runs[cohort.kernels] += cohort.runs
-    return runs.most_common(1)[0][0]
+    return runs
 
 
-def _all_alike(totals: Totals) -> str:
-    """Return a text: why lambda_min of no run is a number; "" if one is, or if the reasons differ."""
+def _all_alike(totals: Totals, every: int) -> str:
+    """Return a text: why lambda_min of no run is a number; "" if one is, or if the reasons differ.
+
+    Args:
+        totals: of the runs that are compared.
+        every: how many runs there are in all.
+    """
     states = _states(totals)
     runs = states.total()
     state = next((state for state in _ALIKE if states[state] == runs), None)
@@ -66,15 +74,21 @@ def _all_alike(totals: Totals) -> str:
         return ""
     name = next(iter(totals)).name
     if runs == 1:
-        return _ALIKE[state].format(f"the one run, {name},")
-    return _ALIKE[state].format(f"each of the {runs:,} runs{f' of {name}' if len(totals) == 1 else ''}")
+        return _ALIKE[state].format(_one(name, every))
+    of_label = f" of {name}" if len(totals) == 1 else ""
+    return _ALIKE[state].format(f"each of {'the ' if runs == every else ''}{runs:,} runs{of_label}")
 
 
-def _alone(totals: Totals) -> str:
-    """Return a text that states lambda_min of the only label."""
+def _one(name: str, every: int) -> str:
+    """Return a phrase for the only run that is compared, of this label."""
+    return f"the one run, {name}," if every == 1 else f"{name}, one of {every:,} runs,"
+
+
+def _alone(totals: Totals, every: int) -> str:
+    """Return a text that states lambda_min of the only label; for the arguments see `_all_alike`."""
     ((label, statistics),) = totals.items()
     if statistics.runs == 1:
-        return f"the smallest eigenvalue of the one run, {label.name}, is {_value(statistics)}"
+        return f"the smallest eigenvalue of {_one(label.name, every)} is {_value(statistics)}"
     start = f"the smallest eigenvalue of {label.name}, in the median of {statistics.runs:,} runs, is "
     states = statistics.states
     more = "" if states["resolved"] == statistics.runs else f": {wording.states(states)}"
