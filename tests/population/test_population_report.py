@@ -380,6 +380,7 @@ def test_the_order_of_the_reports_changes_nothing(runs, tmp_path):
 
 
 GOOD, LOST, ZERO = spectrum([8.0, 2.0]), spectrum([8.0], unresolved=1), spectrum([8.0], zero=1)
+VAGUE = spectrum([8.0, 3.0], error=np.array([0.5, 1.0]))
 FEWER, HIGH = spectrum([8.0], size=2), spectrum([8.0], unresolved=1, floor=5.0)
 
 
@@ -431,6 +432,16 @@ FEWER, HIGH = spectrum([8.0], size=2), spectrum([8.0], unresolved=1, floor=5.0)
             {"A": [HIGH], "B": [GOOD]},
             "B has the largest known smallest eigenvalue in the median: 2.0e+00 over 1 run; that of A is "
             "unresolved (at most 5.0e+00) over 1 run",
+        ),
+        (
+            {"A": [GOOD], "B": [spectrum([9.0, 2.0001])]},
+            "A and B share the largest smallest eigenvalue in the median, as far as can be told: 2.0e+00 "
+            "over 2 runs",
+        ),
+        (
+            {"A": [ZERO], "B": [GOOD] * 2, "C": [VAGUE]},
+            "B and C share the largest smallest eigenvalue in the median, as far as can be told: 2.0e+00 "
+            "to 3.0e+00 over 3 runs; that of A is exactly zero over 1 run",
         ),
     ],
 )

@@ -9,6 +9,7 @@ from ntkspec.population.report import wording
 from ntkspec.population.report.cohorts import Cohort, Kernels, SpectrumStatistics, at_stage
 from ntkspec.population.report.labels import ShownLabel
 from ntkspec.report import words
+from ntkspec.report.names import enumerated
 from ntkspec.report.words import State
 
 Totals = Mapping[ShownLabel, SpectrumStatistics]
@@ -98,7 +99,8 @@ def _alone(totals: Totals, every: int) -> str:
 def _compared(totals: Totals) -> str:
     """Return a text that compares the label with the largest median of lambda_min with another label.
 
-    That is the baseline or, without one, the label with the smallest median.
+    That is the baseline or, without one, the label with the smallest median. Labels that cannot be told from
+    the best are named together.
     """
     numbers = {label: statistics.median_smallest or 0.0 for label, statistics in totals.items()}
     top = max(numbers, key=lambda label: numbers[label])
@@ -106,14 +108,31 @@ def _compared(totals: Totals) -> str:
         states = _states(totals)
         counts = f"{wording.states(states)} of {states.total():,} runs"
         return f"no label's smallest eigenvalue is, in the median, known to be above zero: {counts}"
-    others = {label: totals[label].smallest[1].value for label in totals if label != top}
-    qualifier = " known" if any(high > numbers[top] for high in others.values()) else ""
+    best = [label for label in totals if label == top or _tied(totals[label], totals[top])]
+    others = {label: totals[label].smallest[1].value for label in totals if label not in best}
+    known = " known" if any(high > numbers[top] for high in others.values()) else ""
+    what = f"the largest{known} smallest eigenvalue in the median"
+    if len(best) == 1:
+        lead = f"{top.name} has {what}: {_over([totals[top]])}"
+    else:
+        names = enumerated([label.name for label in best], most=3)
+        ranked = sorted(best, key=lambda label: numbers[label])
+        lead = f"{names} share {what}, as far as can be told: {_over([totals[label] for label in ranked])}"
+    if not others:
+        return lead
     other = min(others, key=lambda label: (label.kind != "baseline", others[label]))
-    return (
-        f"{top.name} has the largest{qualifier} smallest eigenvalue in the median: {_value(totals[top])} "
-        f"over {wording.count(totals[top].runs, 'run')}; that of {other.name} is {_value(totals[other])} "
-        f"over {wording.count(totals[other].runs, 'run')}"
-    )
+    return f"{lead}; that of {other.name} is {_over([totals[other]])}"
+
+
+def _tied(one: SpectrumStatistics, top: SpectrumStatistics) -> bool:
+    """Return whether a number is the same as the largest one as shown, or within the stated errors."""
+    return bool(one.median_smallest) and (_value(one) == _value(top) or one.stated[1] >= top.stated[0])
+
+
+def _over(some: Sequence[SpectrumStatistics]) -> str:
+    """Return a text: the least and the largest of these medians, which are sorted, and of how many runs."""
+    values = dict.fromkeys((_value(some[0]), _value(some[-1])))
+    return f"{' to '.join(values)} over {wording.count(sum(each.runs for each in some), 'run')}"
 
 
 def _states(totals: Totals) -> Counter[State]:

@@ -106,11 +106,13 @@ def _kept_snapshot(name: str, snapshot: SnapshotReport, stage: Stage | None) -> 
 
 def _kept_spectrum(snapshot: SnapshotReport, name: str) -> KeptSpectrum:
     spectrum = snapshot.spectra[name]
-    low, high = enclosed(spectrum)
+    (low, high), state = enclosed(spectrum), words.state(spectrum)
+    ends = (spectrum.lower, spectrum.upper) if state == "resolved" else (low, high)
     return KeptSpectrum(
         low=low,
         high=high,
-        state=words.state(spectrum),
+        stated=(float(ends[0][-1]), float(ends[1][-1])),
+        state=state,
         network_singular=spectrum.network_singular,
         numbers=kernel_numbers(snapshot, name),
         method=spectrum.method,
