@@ -25,6 +25,8 @@ from ntkspec.population.report.enclosures import Enclosure, mean, quantile
 from ntkspec.population.report.figures import captions
 from ntkspec.population.report.headline import headline
 from ntkspec.population.report.labels import MOST_LABELS, shown_labels
+from ntkspec.population.report.metrics_figure import draw as fig_metrics
+from ntkspec.population.report.page import render_page
 from ntkspec.population.report.reading import enclosed, read_population
 from ntkspec.population.report.spectra_figure import draw as fig_spectra
 from ntkspec.population.report.table import metrics_in_table
@@ -539,6 +541,18 @@ def test_the_figure_draws_medians_as_far_as_they_are_numbers(tmp_path):
         pytest.approx(2**0.5),
         pytest.approx(2**2.5),
     )  # quartiles of 1, 2, 4 and of 2, 4, 8
+
+
+def test_metrics_are_called_by_their_whole_names(tmp_path):
+    """With the unit where numbers have none."""
+    metrics = {"psnr_db": 30.0, "psnr_db_learnt": 33.0, "psnr_db_held_out": 25.0}
+    population = read_population(reports_of([run_of("A", GOOD, **metrics)], tmp_path))
+    cohorts, labels = cohorts_of(population), shown_labels(population)
+    titles = ["PSNR", "PSNR, learnt pixels", "PSNR, held-out pixels"]
+    drawn = [axes.get_title() for axes in fig_metrics(cohorts, labels).axes]
+    assert drawn == [f"{title} (dB)" for title in titles]
+    page = render_page(population, cohorts, labels, {})
+    assert "".join(f'<th class="n">{title}</th>' for title in titles) in page
 
 
 def test_of_many_labels_those_with_most_runs_are_drawn(tmp_path):

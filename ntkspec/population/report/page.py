@@ -47,7 +47,7 @@ def render_page(
             if name in figures
         ],
         tables=tables,
-        metrics=[clean(quality_of(name).title, 24) for name in metrics_in_table(cohorts)],
+        metrics=[clean(quality_of(name).alone, 24) for name in metrics_in_table(cohorts)],
         notes=_notes(cohorts, [row for table in tables for row in table.rows]),
         wide=len({cohort.stage for cohort in cohorts} - {None}) > 1,
         several=len(labels) > 1,
