@@ -277,7 +277,7 @@ def _kernels(snapshots: Sequence[tuple[str, SnapshotReport]]) -> tuple[list[str]
     rows = []
     for label, snap in snapshots:
         for name, spectrum in snap.spectra.items():
-            apart = snap.distances.get(name)
+            apart = snap.distances[name].value if name in snap.distances else None
             rows.append(
                 {
                     "run": label,
@@ -287,7 +287,7 @@ def _kernels(snapshots: Sequence[tuple[str, SnapshotReport]]) -> tuple[list[str]
                     "resolved": words.resolved(spectrum),
                     "lambda_max": words.lambda_max(spectrum),
                     "lambda_min": words.lambda_min(spectrum),
-                    "kernel distance": "" if apart is None or apart.value is None else f"{apart.value:.3f}",
+                    "kernel distance": "" if apart is None else words.kernel_distance(apart),
                     **{metric: digits(snap.metrics.get(metric)) for metric in metrics},
                 }
             )
