@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import runs
 
 import ntkspec
 from ntkspec.display import MOST_ROWS, html_table, listed
@@ -146,6 +147,24 @@ def test_a_report_as_a_frame(report):
     unknown = [name for name in frame if frame[name].isna().all()]
     assert "modes_for_90_percent" in unknown
     assert {frame[name].dtype for name in unknown} == {np.dtype(np.float64)}  # NaN, not None
+
+
+def test_a_perfect_picture_has_an_infinite_psnr(report, tmp_path):
+    """In place of the flag that run files have, which hold finite numbers alone."""
+    (snapshot,) = report["MPE"]
+    flagged = dataclasses.replace(snapshot, metrics={"psnr_db_infinite": 1.0})
+    one = dataclasses.replace(report["MPE"], snapshots=(flagged,))
+    both = dataclasses.replace(report, runs=(one, report["FFE"]))
+    frame = both.to_frame()
+    assert "psnr_db_infinite" not in frame
+    assert frame[frame["run"] == "MPE"]["psnr_db"].tolist() == [np.inf] * len(snapshot.spectra)
+    with ntkspec.open_run(runs.write_run(tmp_path / "run.h5", metrics={"psnr_db_infinite": 1.0})) as run:
+        for thing in (flagged, one, both, run, run["init"]):
+            shown = thing._repr_html_()
+            assert "psnr_db_infinite" not in shown
+            assert "psnr_db</t" in shown
+            assert ">inf<" in shown
+        assert "psnr_db inf" in repr(run["init"])
 
 
 def test_without_pandas_a_frame_says_what_to_install(total, monkeypatch):

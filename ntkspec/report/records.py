@@ -7,6 +7,7 @@ report.json has the structure of these records, without pictures and eigenvector
 from __future__ import annotations
 
 import importlib
+import itertools
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,6 +22,7 @@ from ntkspec.display import NotAnArray, digits, html_table, listed
 from ntkspec.errors import UsageError, not_one_of
 from ntkspec.frames import data_frame
 from ntkspec.jacobian import Outputs
+from ntkspec.qualities import values_of
 from ntkspec.spectral import words
 from ntkspec.spectral.alignment import Alignment
 from ntkspec.spectral.bounds.checked import CheckedBound as CheckedBound
@@ -229,7 +231,8 @@ class Report(NotAnArray):
     def to_frame(self) -> DataFrame:
         """Return a pandas data frame with a row for each kernel at each snapshot of each run.
 
-        The columns are those of snapshots.csv, then one for each metric. What is not known is NaN.
+        The columns are those of snapshots.csv, then one for each metric. What is not known is NaN, the
+        PSNR of a perfect picture is infinite.
 
         Raises:
             NotInstalledError: there is no pandas.
@@ -273,9 +276,10 @@ def _kernels(snapshots: Sequence[tuple[str, SnapshotReport]]) -> tuple[list[str]
     Args:
         snapshots: each with the label of its run, or "".
     """
-    metrics = dict.fromkeys(name for _, snap in snapshots for name in snap.metrics)
+    values = [values_of(snap.metrics) for _, snap in snapshots]
+    metrics = dict.fromkeys(itertools.chain(*values))
     rows = []
-    for label, snap in snapshots:
+    for (label, snap), known in zip(snapshots, values, strict=True):
         for name, spectrum in snap.spectra.items():
             apart = snap.distances[name].value if name in snap.distances else None
             rows.append(
@@ -288,7 +292,7 @@ def _kernels(snapshots: Sequence[tuple[str, SnapshotReport]]) -> tuple[list[str]
                     "lambda_max": words.lambda_max(spectrum),
                     "lambda_min": words.lambda_min(spectrum),
                     "kernel distance": "" if apart is None else words.kernel_distance(apart),
-                    **{metric: digits(snap.metrics.get(metric)) for metric in metrics},
+                    **{metric: digits(known.get(metric)) for metric in metrics},
                 }
             )
     header = [name for name in (rows[0] if rows else ()) if any(row[name] for row in rows)]

@@ -18,6 +18,7 @@ from ntkspec import sandbox
 from ntkspec.display import NotAnArray, digits, html_table, listed
 from ntkspec.errors import RunFileError, named_path
 from ntkspec.memory import budget_bytes
+from ntkspec.qualities import values_of
 from ntkspec.store import checks, digest, schema
 from ntkspec.store.by_key import by_key
 from ntkspec.store.checks import Floats
@@ -71,10 +72,11 @@ class Run(NotAnArray):
 
     def _repr_html_(self) -> str:
         """Return a table of the snapshots, for notebooks."""
-        names = dict.fromkeys(name for snap in self.snapshots for name in snap.metrics)
+        metrics = [values_of(snap.metrics) for snap in self.snapshots]
+        names = dict.fromkeys(name for values in metrics for name in values)
         rows = [
-            (snap.id, snap.label, snap.step, *(digits(snap.metrics.get(name)) for name in names))
-            for snap in self.snapshots
+            (snap.id, snap.label, snap.step, *(digits(values.get(name)) for name in names))
+            for snap, values in zip(self.snapshots, metrics, strict=True)
         ]
         title = f"Run {self.label!r}, {self.samples} samples, {self.path}"
         return html_table(title, ("snapshot", "label", "step", *names), rows)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from ntkspec.display import NotAnArray, html_table, listed
 from ntkspec.errors import RunFileError
 from ntkspec.jacobian import Block, DenseFactor, Factor, Jacobian, PairsFactor, Parameter, SparseFactor
+from ntkspec.qualities import values_of
 from ntkspec.store import checks, schema
 from ntkspec.store.checks import Floats
 from ntkspec.store.stored import Stored, open_stored
@@ -50,7 +51,7 @@ class Snapshot(NotAnArray):
     _arrays: tuple[Stored, ...]  # of all factors
 
     def __repr__(self) -> str:
-        metrics = listed([f"{name} {value:.4g}" for name, value in self.metrics.items()])
+        metrics = listed([f"{name} {value:.4g}" for name, value in values_of(self.metrics).items()])
         known = f", {metrics}" if metrics else ""
         return f"Snapshot({self.id!r}, {self.label!r}, step {self.step}{known}, {self._blocks})"
 
@@ -62,7 +63,7 @@ class Snapshot(NotAnArray):
     def _repr_html_(self) -> str:
         """Return a table of what the snapshot holds, for notebooks."""
         rows = [("label", self.label), ("step", self.step), ("Jacobian", self._blocks)]
-        rows += [(name, f"{value:.4g}") for name, value in self.metrics.items()]
+        rows += [(name, f"{value:.4g}") for name, value in values_of(self.metrics).items()]
         return html_table(f"Snapshot {self.id!r}", (), rows)
 
     @cached_property
