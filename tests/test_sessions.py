@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -59,6 +60,16 @@ def test_reprs_are_short(run, report, total):
     for thing in things(run, report, total):
         assert repr(thing).count("\n") < MOST_LINES, thing
         assert len(repr(thing)) < MOST_LETTERS, thing
+
+
+def test_one_is_no_plural(report):
+    factor = ntkspec.DenseFactor(np.ones((1, 1, 1)))
+    block = ntkspec.Block("w", "network", 1, 1, None, factor)
+    run = dataclasses.replace(report["MPE"], samples=1, outputs=1)
+    for thing in (factor, block, ntkspec.Jacobian((block,)), run):
+        assert "1 sample, 1 output" in repr(thing)
+        assert not re.search(r"\b1 \w+s\b", repr(thing))
+    assert "1 sample, 1 output<" in run._repr_html_()
 
 
 def test_a_report_of_many_runs_and_a_jacobian_of_many_blocks_are_short(run, report):

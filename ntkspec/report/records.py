@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ntkspec.counts import as_index
-from ntkspec.display import NotAnArray, digits, html_table, listed
+from ntkspec.display import NotAnArray, counted, digits, html_table, listed
 from ntkspec.errors import UsageError, not_one_of
 from ntkspec.frames import data_frame
 from ntkspec.jacobian import Outputs
@@ -52,7 +52,7 @@ class ModePictures:
     patterns: NDArray[np.float32] | None = None  # (M, k), not in report.json
 
     def __repr__(self) -> str:
-        where = "" if self.points is None else f" at {len(self.points)} points"
+        where = "" if self.points is None else f" at {counted(point=len(self.points))}"
         return f"ModePictures(modes {listed([*map(str, self.modes)])}{where})"
 
 
@@ -142,13 +142,13 @@ class RunReport(NotAnArray):
     def __repr__(self) -> str:
         snapshots = listed([snap.label or snap.id for snap in self.snapshots])
         return (
-            f"RunReport({self.label!r}, {self.samples} samples, {self.outputs} outputs, "
+            f"RunReport({self.label!r}, {counted(sample=self.samples, output=self.outputs)}, "
             f"snapshots: {snapshots})"
         )
 
     def _repr_html_(self) -> str:
         """Return a table of all kernels at all snapshots, for notebooks."""
-        title = f"Run {self.label!r}, {self.samples} samples, {self.outputs} outputs"
+        title = f"Run {self.label!r}, {counted(sample=self.samples, output=self.outputs)}"
         return html_table(title, *_kernels([("", snap) for snap in self.snapshots]))
 
 
@@ -218,7 +218,7 @@ class Report(NotAnArray):
 
     def __repr__(self) -> str:
         compared = "" if self.baseline is None else f", compared with {self.baseline!r}"
-        lines = [f"Report of {_runs(self.runs)}{compared}", *map(repr, self.runs[:_MOST_LINES])]
+        lines = [f"Report of {counted(run=len(self.runs))}{compared}", *map(repr, self.runs[:_MOST_LINES])]
         if len(self.runs) > _MOST_LINES:
             lines.append(f"and {len(self.runs) - _MOST_LINES} more")
         return "\n  ".join(lines)
@@ -226,7 +226,7 @@ class Report(NotAnArray):
     def _repr_html_(self) -> str:
         """Return a table of all kernels at the end of each run, for notebooks."""
         ends = [(run.label, run.end) for run in self.runs if run.end is not None]
-        return html_table(f"Report of {_runs(self.runs)}, each at its end", *_kernels(ends))
+        return html_table(f"Report of {counted(run=len(self.runs))}, each at its end", *_kernels(ends))
 
     def to_frame(self) -> DataFrame:
         """Return a pandas data frame with a row for each kernel at each snapshot of each run.
@@ -297,7 +297,3 @@ def _kernels(snapshots: Sequence[tuple[str, SnapshotReport]]) -> tuple[list[str]
             )
     header = [name for name in (rows[0] if rows else ()) if any(row[name] for row in rows)]
     return header, [[row[name] for name in header] for row in rows]
-
-
-def _runs(runs: Sequence[RunReport]) -> str:
-    return "1 run" if len(runs) == 1 else f"{len(runs)} runs"

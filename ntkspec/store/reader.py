@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ntkspec import sandbox
-from ntkspec.display import NotAnArray, digits, html_table, listed
+from ntkspec.display import NotAnArray, counted, digits, html_table, listed
 from ntkspec.errors import RunFileError, named_path
 from ntkspec.memory import budget_bytes
 from ntkspec.qualities import values_of
@@ -68,7 +68,9 @@ class Run(NotAnArray):
 
     def __repr__(self) -> str:
         snapshots = listed([snap.id for snap in self.snapshots]) + ("" if self.complete else ", interrupted")
-        return f"Run({str(self.path)!r}, {self.label!r}, {self.samples} samples, snapshots: {snapshots})"
+        return (
+            f"Run({str(self.path)!r}, {self.label!r}, {counted(sample=self.samples)}, snapshots: {snapshots})"
+        )
 
     def _repr_html_(self) -> str:
         """Return a table of the snapshots, for notebooks."""
@@ -78,7 +80,7 @@ class Run(NotAnArray):
             (snap.id, snap.label, snap.step, *(digits(values.get(name)) for name in names))
             for snap, values in zip(self.snapshots, metrics, strict=True)
         ]
-        title = f"Run {self.label!r}, {self.samples} samples, {self.path}"
+        title = f"Run {self.label!r}, {counted(sample=self.samples)}, {self.path}"
         return html_table(title, ("snapshot", "label", "step", *names), rows)
 
     # -- samples

@@ -12,7 +12,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from ntkspec.display import NotAnArray, html_table, listed
+from ntkspec.display import NotAnArray, counted, html_table, listed
 from ntkspec.errors import RunFileError
 from ntkspec.jacobian import Block, DenseFactor, Factor, Jacobian, PairsFactor, Parameter, SparseFactor
 from ntkspec.qualities import values_of
@@ -58,7 +58,7 @@ class Snapshot(NotAnArray):
     @property
     def _blocks(self) -> str:
         width = sum(block.width for block in self.blocks)
-        return f"{len(self.blocks)} blocks of {width} parameters"
+        return f"{counted(block=len(self.blocks))} of {counted(parameter=width)}"
 
     def _repr_html_(self) -> str:
         """Return a table of what the snapshot holds, for notebooks."""
