@@ -30,10 +30,12 @@ from ntkspec.population.report.page import render_page
 from ntkspec.population.report.reading import enclosed, read_population
 from ntkspec.population.report.spectra_figure import draw as fig_spectra
 from ntkspec.population.report.table import metrics_in_table
+from ntkspec.population.report.to_csv import write_runs_csv
 from ntkspec.population.report.to_json import dumps
 from ntkspec.population.report.wording import Cell, metric, smallest
 from ntkspec.report import write_json_file, write_report
 from ntkspec.report.compare import assemble
+from ntkspec.report.to_csv import write_snapshots_csv
 from ntkspec.spectral import Spectrum
 from ntkspec.spectral.rank import Rank
 from ntkspec.spectral.regions import Regions
@@ -233,6 +235,22 @@ def test_runs_csv_is_what_the_reports_of_the_runs_say(runs, folder, tmp_path, un
         assert (row["path"], row["label"], row["snapshot_id"]) == ("runs/1.h5", "MPE (fine)", snapshot.id)
         assert (row["method"], row["precision"]) == ("gram", "float64")
         assert float(row["metric.psnr_db"]) == snapshot.metrics["psnr_db"]
+
+
+def test_snapshots_without_a_label_of_their_own_have_their_ids(tmp_path):
+    run = samples.plain_run("A", 9, 0.5, size=4)
+    for labels in (("", "", ""), ("x", "x", "end")):
+        snapshots = zip(run.snapshots, labels, strict=True)
+        unnamed = replace(run, snapshots=tuple(replace(snap, label=label) for snap, label in snapshots))
+        report = assemble([unnamed], None, "cpu")
+        write_json_file(report, tmp_path / "report.json")
+        with (tmp_path / "runs.csv").open("w", newline="") as file:
+            write_runs_csv(read_population([tmp_path / "report.json"]), file)
+        with (tmp_path / "snapshots.csv").open("w", newline="") as file:
+            write_snapshots_csv(report, file)
+        names = [row["snapshot"] for row in rows(tmp_path / "runs.csv")]
+        assert names == [row["snapshot"] for row in rows(tmp_path / "snapshots.csv")]
+        assert len(set(names)) == 3
 
 
 def test_spectra_csv_is_what_a_loop_over_the_runs_says(runs, folder):

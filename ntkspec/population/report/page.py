@@ -62,7 +62,7 @@ def render_page(
 def _written(population: KeptPopulation) -> set[str]:
     """Return the texts by users that may stand in sentences on the page: labels and other names."""
     snapshots = [snapshot for run in population.runs for snapshot in run.snapshots]
-    names = {name for snapshot in snapshots for name in (snapshot.name, snapshot.label, *snapshot.spectra)}
+    names = {name for snapshot in snapshots for name in (snapshot.name, *snapshot.spectra)}
     return {*population.examples, *names}
 
 

@@ -95,7 +95,6 @@ def _kept_run(run: RunReport, path: Path, backend: str) -> KeptRun:
 def _kept_snapshot(name: str, snapshot: SnapshotReport, stage: Stage | None) -> KeptSnapshot:
     return KeptSnapshot(
         id=snapshot.id,
-        label=snapshot.label,
         name=name,
         step=snapshot.step,
         stage=stage,

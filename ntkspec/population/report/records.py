@@ -49,7 +49,6 @@ class KeptSnapshot:
     """The record that is kept of one snapshot of a run."""
 
     id: str
-    label: str
     name: str  # the label, or the id where the label is empty or shared
     step: int
     stage: Stage | None  # of training; None: between those that stand for one
