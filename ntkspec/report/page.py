@@ -17,7 +17,7 @@ from ntkspec.report.page_details import run_details
 from ntkspec.report.page_plot import plot_data
 from ntkspec.report.page_table import front
 from ntkspec.report.page_title import setting, title
-from ntkspec.report.page_views import VIEWS
+from ntkspec.report.page_views import VIEWS, heading
 from ntkspec.report.plotly import bundle
 from ntkspec.report.records import Report
 from ntkspec.report.style import styled_runs
@@ -55,6 +55,7 @@ def render_page(report: Report, figures: Mapping[str, bytes]) -> str:
         warnings=[*failures(report), *report.warnings],
         tiles=[(tile, picture_uri(tile.picture)) for tile in tiles(runs)],
         front=front(report),
+        heading=heading(report),
         views=[view for name, view in VIEWS.items() if name in data["views"]]
         if "spectrum" in data["views"]
         else [],

@@ -16,6 +16,7 @@ from ntkspec.report.curves import draw_floor, draw_run, draw_spectrum, finish, f
 from ntkspec.report.figures import Caption, left_out
 from ntkspec.report.legends import legend_below, mark_handles, run_handles, stage_handles
 from ntkspec.report.moments import by_step, moments, same_steps, step_colour
+from ntkspec.report.page_views import heading
 from ntkspec.report.records import Report
 from ntkspec.report.style import LATE, StyledRun, stages, styled_runs
 from ntkspec.report.thinning import few
@@ -63,7 +64,8 @@ def caption(report: Report) -> Caption:
 def late_alone(report: Report) -> str:
     """Return a sentence for captions of figures of the stages `LATE`; "" if no snapshot is left out."""
     every = all(sum(stage in LATE for stage in stages(run)) == len(run.snapshots) for run in report.runs)
-    return "" if every else " Drawn: the middle and the end of training; the figure above has every snapshot."
+    drawn = "the middle and the end of training"
+    return "" if every else f" Drawn: {drawn}; the figure “{heading(report)}” has every snapshot."
 
 
 def draw(report: Report) -> Figure | None:

@@ -18,6 +18,7 @@ from ntkspec.report.curves import sign_of
 from ntkspec.report.figures import Caption
 from ntkspec.report.legends import FLOOR, legend_below, mark, run_handles
 from ntkspec.report.names import clean
+from ntkspec.report.page_views import heading
 from ntkspec.report.records import Report
 from ntkspec.report.style import StyledRun, styled_runs
 from ntkspec.report.through_training import (
@@ -30,6 +31,7 @@ from ntkspec.report.through_training import (
     course,
     drawn_metrics,
     has_training,
+    kernels_of,
     log_beyond,
     steps_of,
 )
@@ -45,12 +47,13 @@ _HOLLOW: dict[str, Any] = {"markerfacecolor": "white"}
 
 def caption(report: Report) -> Caption:
     """Return the figure's title, alternative text and caption."""
+    others = f"; the figure “{heading(report)}” has the others" if len(kernels_of(report)) > 1 else ""
     metrics = (clean(quality_of(name).axis_title, 40) for name in drawn_metrics(report))
     return Caption(
         title="Through training",
         alt=f"Panels against the step of training: {'; '.join((*TITLES.values(), *metrics))}. A line for "
         "each run.",
-        caption="Every snapshot, of the total kernel; the figure above has the others. A filled mark is a "
+        caption=f"Every snapshot, of the total kernel{others}. A filled mark is a "
         "number. A hollow triangle says only that the value lies between zero and there: up to the floor, "
         "or to what a network's activation regions leave. A cross at the lower edge is exactly "
         "zero, the thin line the floor. Kernel distance is 1 - <K_t, K_0> / (|K_t| |K_0|), with Frobenius "
