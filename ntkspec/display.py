@@ -26,6 +26,16 @@ def listed(items: Sequence[str], most: int = MOST_LISTED) -> str:
     return f"{', '.join(items[:most])} and {len(items) - most} more"
 
 
+def counted(**numbers: int) -> str:
+    """Return numbers with their nouns, in the plural where a number is not 1.
+
+    Example:
+        >>> counted(sample=1200, output=1)
+        '1200 samples, 1 output'
+    """
+    return ", ".join(f"{number} {noun}{'s' * (number != 1)}" for noun, number in numbers.items())
+
+
 def digits(value: float | None) -> str:
     """Return a number with four digits, or nothing for None.
 

@@ -55,6 +55,16 @@ class Quality:
         return f"{self.name}_infinite" if self.endless else ""
 
     @property
+    def alone(self) -> str:
+        """Return the title where no other metric stands beside it, without the unit.
+
+        Example:
+            >>> PSNR_HELD_OUT.title, PSNR_HELD_OUT.alone
+            ('held out', 'PSNR, held-out pixels')
+        """
+        return self.axis or self.title
+
+    @property
     def axis_title(self) -> str:
         """Return the title of an axis, with the unit.
 
@@ -62,7 +72,7 @@ class Quality:
             >>> PSNR.axis_title
             'PSNR (dB)'
         """
-        return (self.axis or self.title) + (f" ({self.unit})" if self.unit else "")
+        return self.alone + (f" ({self.unit})" if self.unit else "")
 
 
 PSNR = Quality(

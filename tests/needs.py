@@ -14,3 +14,4 @@ lightning = pytest.mark.skipif(
     find_spec("lightning") is None, reason="no Lightning: make test-lightning has an environment with it"
 )
 git = pytest.mark.skipif(shutil.which("git") is None, reason="no git")
+node = pytest.mark.skipif(shutil.which("node") is None, reason="no Node.js")

@@ -20,9 +20,10 @@ def write_run(
     *,
     label: str = "a run",
     steps: tuple[int, ...] = (0, 10),
+    metrics: dict[str, float] | None = None,
     **options: Any,
 ) -> Path:
-    """A run file with a snapshot for every step: "init", then "mid", ..., "end"."""
+    """A run file with a snapshot for every step: "init", then "mid", ..., "end"; its PSNR grows."""
     jacobian = jacobian or cases.mixed(12)
     rng = np.random.default_rng(0)
     n, c = jacobian.samples, jacobian.outputs
@@ -32,7 +33,8 @@ def write_run(
         path, inputs=rng.random((n, 2)), targets=rng.random((n, c)), label=label, **options
     ) as run:
         for step, name in zip(steps, names, strict=True):
-            with run.snapshot(name, step=step, label=name, metrics={"psnr_db": 20.0 + step}) as snapshot:
+            known = metrics or {"psnr_db": 20.0 + step}
+            with run.snapshot(name, step=step, label=name, metrics=known) as snapshot:
                 snapshot.write(0, rng.random((n, c)), jacobian)
     return path
 

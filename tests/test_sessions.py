@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
+import runs
 
 import ntkspec
 from ntkspec.display import MOST_ROWS, html_table, listed
@@ -58,6 +60,16 @@ def test_reprs_are_short(run, report, total):
     for thing in things(run, report, total):
         assert repr(thing).count("\n") < MOST_LINES, thing
         assert len(repr(thing)) < MOST_LETTERS, thing
+
+
+def test_one_is_no_plural(report):
+    factor = ntkspec.DenseFactor(np.ones((1, 1, 1)))
+    block = ntkspec.Block("w", "network", 1, 1, None, factor)
+    run = dataclasses.replace(report["MPE"], samples=1, outputs=1)
+    for thing in (factor, block, ntkspec.Jacobian((block,)), run):
+        assert "1 sample, 1 output" in repr(thing)
+        assert not re.search(r"\b1 \w+s\b", repr(thing))
+    assert "1 sample, 1 output<" in run._repr_html_()
 
 
 def test_a_report_of_many_runs_and_a_jacobian_of_many_blocks_are_short(run, report):
@@ -146,6 +158,24 @@ def test_a_report_as_a_frame(report):
     unknown = [name for name in frame if frame[name].isna().all()]
     assert "modes_for_90_percent" in unknown
     assert {frame[name].dtype for name in unknown} == {np.dtype(np.float64)}  # NaN, not None
+
+
+def test_a_perfect_picture_has_an_infinite_psnr(report, tmp_path):
+    """In place of the flag that run files have, which hold finite numbers alone."""
+    (snapshot,) = report["MPE"]
+    flagged = dataclasses.replace(snapshot, metrics={"psnr_db_infinite": 1.0})
+    one = dataclasses.replace(report["MPE"], snapshots=(flagged,))
+    both = dataclasses.replace(report, runs=(one, report["FFE"]))
+    frame = both.to_frame()
+    assert "psnr_db_infinite" not in frame
+    assert frame[frame["run"] == "MPE"]["psnr_db"].tolist() == [np.inf] * len(snapshot.spectra)
+    with ntkspec.open_run(runs.write_run(tmp_path / "run.h5", metrics={"psnr_db_infinite": 1.0})) as run:
+        for thing in (flagged, one, both, run, run["init"]):
+            shown = thing._repr_html_()
+            assert "psnr_db_infinite" not in shown
+            assert "psnr_db</t" in shown
+            assert ">inf<" in shown
+        assert "psnr_db inf" in repr(run["init"])
 
 
 def test_without_pandas_a_frame_says_what_to_install(total, monkeypatch):

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ntkspec.display import format_seconds, html_table, listed
+from ntkspec.display import counted, format_seconds, html_table, listed
 from ntkspec.export.plans import BlockPlan
 from ntkspec.memory import format_bytes
 
@@ -119,7 +119,7 @@ class Forecast:
     @property
     def _total(self) -> str:
         about = "" if math.isnan(self.seconds) else f", about {format_seconds(self.seconds)}"
-        return f"{self.samples} samples, {self.outputs} outputs: {format_bytes(self.bytes)}{about}"
+        return f"{counted(sample=self.samples, output=self.outputs)}: {format_bytes(self.bytes)}{about}"
 
 
 def planned(plan: BlockPlan, bytes_a_sample: int, samples: int) -> list[PlannedBlock]:

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from ntkspec.display import NotAnArray
+from ntkspec.display import NotAnArray, counted
 from ntkspec.errors import UsageError
 from ntkspec.memory import format_bytes
 from ntkspec.real_arrays import FLOATS, INTEGERS, as_indices, as_real, is_stored_as
@@ -60,7 +60,7 @@ class ArrayFactor(NotAnArray, ABC):
 
     def __repr__(self) -> str:
         return (
-            f"{type(self).__name__}({self.samples} samples, {self.outputs} outputs, width {self.width}, "
+            f"{type(self).__name__}({counted(sample=self.samples, output=self.outputs)}, width {self.width}, "
             f"{self.dtype}, {format_bytes(self.nbytes)})"
         )
 

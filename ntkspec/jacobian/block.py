@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from ntkspec.counts import whole_number
-from ntkspec.display import NotAnArray
+from ntkspec.display import NotAnArray, counted
 from ntkspec.errors import UsageError, shown
 from ntkspec.jacobian.array_factor import ArrayFactor
 from ntkspec.jacobian.factor import Factor, Matrix
@@ -128,11 +128,15 @@ class Block(NotAnArray):
                     remedy="left factors are (n, 1, a), right ones (n, c, b)",
                 )
 
+    @property
+    def _counts(self) -> str:
+        return counted(sample=self.samples, output=self.outputs, parameter=self.width)
+
     def __repr__(self) -> str:
         left, right = self.kinds
         return (
-            f"Block({self.name!r}, {self.role}, {self.samples} samples, {self.outputs} outputs, "
-            f"{self.width} parameters, {left} x {right}, {format_bytes(self.nbytes)})"
+            f"Block({self.name!r}, {self.role}, {self._counts}, "
+            f"{left} x {right}, {format_bytes(self.nbytes)})"
         )
 
     @property

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ntkspec.display import Named, NotAnArray, html_table, listed
+from ntkspec.display import Named, NotAnArray, counted, html_table, listed
 from ntkspec.errors import UsageError, shown
 from ntkspec.jacobian.block import Block
 from ntkspec.jacobian.outputs import Outputs, rows_per_sample
@@ -32,7 +32,7 @@ class Jacobian(NotAnArray, Named):
         >>> blocks = Block("grid.0", "grid", 3, 1, None, rows), Block("out", "network", 3, 1, None, rows)
         >>> jac = Jacobian(blocks)
         >>> jac
-        Jacobian(3 samples, 1 outputs, 4 parameters: grid.0 (grid) 2, out (network) 2)
+        Jacobian(3 samples, 1 output, 4 parameters: grid.0 (grid) 2, out (network) 2)
         >>> jac.without("grid").names, jac.only("grid")["grid.0"].width
         (('out',), 2)
     """
@@ -68,11 +68,15 @@ class Jacobian(NotAnArray, Named):
 
     def __repr__(self) -> str:
         blocks = listed([f"{block.name} ({block.role}) {block.width}" for block in self.blocks])
-        return f"Jacobian({self.samples} samples, {self.outputs} outputs, {self.width} parameters: {blocks})"
+        return f"Jacobian({self._counts}: {blocks})"
+
+    @property
+    def _counts(self) -> str:
+        return counted(sample=self.samples, output=self.outputs, parameter=self.width)
 
     def _repr_html_(self) -> str:
         """Return a table of the blocks, for notebooks."""
-        title = f"Jacobian of {self.samples} samples, {self.outputs} outputs and {self.width} parameters"
+        title = f"Jacobian of {self._counts}"
         rows = [
             (block.name, block.role, block.width, *block.kinds,
              format_bytes(block.nbytes))

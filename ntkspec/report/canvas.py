@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from ntkspec.report.names import clean
+from ntkspec.report.thinning import first_of
 
 DPI = 160
 GREY = "#555555"
@@ -119,6 +120,12 @@ def placed(axes: Axes) -> list[Line2D]:
 def drawn(axes: Axes) -> list[Line2D]:
     """Return the lines that can be seen: not those that are entries of the legend alone."""
     return [line for line in axes.lines if len(np.asarray(line.get_xdata()))]
+
+
+def say_first(figure: Figure, every: int, most: int, what: str = "runs") -> None:
+    """Write above a figure that it shows the first `most` things, if there are more."""
+    if said := first_of(every, most, what):
+        figure.suptitle(said)
 
 
 def say(axes: Axes, note: str, *, holds: bool) -> bool:

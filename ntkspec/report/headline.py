@@ -216,7 +216,10 @@ def _spectrum(run: StyledRun, when: str) -> str:
 
 
 def _largest(runs: Sequence[StyledRun]) -> StyledRun | None:
-    """Return the run whose lambda_min is certainly larger than that of all others; None: not known."""
+    """Return the run whose lambda_min is certainly larger than that of all others, also as it is shown.
+
+    Return None if there is no such run, or if it is not known.
+    """
     if not comparable(*(run.run for run in runs)):
         return None
     spectra = [(spectrum, run) for run in runs if (spectrum := run.spectrum()) is not None]
@@ -224,8 +227,9 @@ def _largest(runs: Sequence[StyledRun]) -> StyledRun | None:
     if not candidates:
         return None
     top, run = max(candidates, key=lambda pair: float(pair[0].lower[-1]))
-    others = (spectrum for spectrum, _ in spectra if spectrum is not top)
-    return run if all(other.smallest_at_most < top.lower[-1] for other in others) else None
+    others = [spectrum for spectrum, _ in spectra if spectrum is not top]
+    larger = all(other.smallest_at_most < top.lower[-1] for other in others)
+    return run if larger and words.lambda_min(top) not in map(words.lambda_min, others) else None
 
 
 def _target(scores: Scores) -> str:

@@ -5,24 +5,37 @@ from __future__ import annotations
 import base64
 import io
 import re
+from collections.abc import Collection
+from functools import lru_cache, partial
 from importlib.resources import files
 
 from jinja2 import Environment, StrictUndefined, Template
 from markupsafe import Markup, escape
 
+from ntkspec.report.grouping import grouped
+from ntkspec.report.names import ELLIPSIS, clean
 from ntkspec.report.records import Picture
 from ntkspec.report.swatch import swatch
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0e-\x1f\x7f-\x9f]")
+_SIGNS = {">=": "≥", "<=": "≤", "+-": "±", "lambda_": "λ_"}
+_SIGN = re.compile("|".join(map(re.escape, _SIGNS)))
 _NUMBER = re.compile(r"(?:[≤≥] )?\d\.\de[+-]\d+")
 
 
-def template(name: str, package: str = "ntkspec.report") -> Template:
-    """Return a page's template from a package; it escapes all texts, and unknown names in it are errors."""
+def template(name: str, package: str = "ntkspec.report", written: Collection[str] = ()) -> Template:
+    """Return a page's template from a package; it escapes all texts, and unknown names in it are errors.
+
+    Args:
+        name: of the file.
+        package: that has it.
+        written: texts by users, which its filter `signs` leaves as they are.
+    """
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=_printable
     )
-    environment.filters["signs"] = signs
+    foreign = frozenset(shown for text in written for shown in (text, clean(text, len(text))))
+    environment.filters["signs"] = partial(signs, written=foreign)
     environment.filters["swatch"] = swatch
     return environment.from_string(resource(name, package))
 
@@ -35,15 +48,41 @@ def _printable(value: object) -> object:
     return Markup(shown) if isinstance(value, Markup) else shown
 
 
-def signs(text: str) -> Markup:
+def signs(text: str, written: frozenset[str] = frozenset()) -> Markup:
     """Return a text of `words` as HTML, with signs such as ≥ for >=; sign and number stay on one line.
+
+    Args:
+        text: one of our own sentences.
+        written: texts by users that may stand in it, whole or cut by `clean`: they stay as they are.
 
     Example:
         >>> print(signs("lambda_min >= 2, not <b>"))
         λ_min ≥ 2, not &lt;b&gt;
+        >>> print(signs("lambda_0.1 has lambda_min = 0", frozenset({"lambda_0.1"})))
+        lambda_0.1 has λ_min = 0
     """
-    shown = text.replace(">=", "≥").replace("<=", "≤").replace("+-", "±").replace("lambda_", "λ_")
-    return Markup(_NUMBER.sub(r'<span class="nb">\g<0></span>', str(escape(shown))))
+
+    def shown(sign: re.Match[str]) -> str:
+        return sign[0] if _within(text, sign.end(), written) else _SIGNS[sign[0]]
+
+    return Markup(_NUMBER.sub(r'<span class="nb">\g<0></span>', str(escape(_SIGN.sub(shown, text)))))
+
+
+def _within(text: str, end: int, written: frozenset[str]) -> bool:
+    """Return whether the sign that ends at a place of a text belongs to one of the texts by users."""
+    for lead, pieces in _by_lead(written).items():
+        if text.endswith(lead, 0, end):
+            rest = text[end - len(lead) :]
+            begun, cut, _ = rest.partition(ELLIPSIS)
+            if any(rest.startswith(piece) or (cut and piece.startswith(begun)) for piece in pieces):
+                return True
+    return False
+
+
+@lru_cache(maxsize=4)
+def _by_lead(written: frozenset[str]) -> dict[str, list[str]]:
+    """Return the texts that have a sign, by what they begin with up to that sign."""
+    return grouped((piece[: sign.end()], piece) for piece in written for sign in _SIGN.finditer(piece))
 
 
 def data_uri(svg: bytes) -> str:

@@ -10,6 +10,8 @@ from functools import lru_cache
 
 from ntkspec.report.records import Report, RunReport, SnapshotReport
 
+ELLIPSIS = "\N{HORIZONTAL ELLIPSIS}"  # in place of the end of a text that is too long
+
 
 def clean(text: str, limit: int = 200) -> str:
     """Return a text, perhaps from an untrusted file, as a printable line of at most `limit` characters."""
@@ -17,7 +19,7 @@ def clean(text: str, limit: int = 200) -> str:
         ch if ch.isprintable() else " " if ch.isspace() else "\N{REPLACEMENT CHARACTER}" for ch in text
     )
     line = line.strip()
-    return line if len(line) <= limit else line[: limit - 1] + "\N{HORIZONTAL ELLIPSIS}"
+    return line if len(line) <= limit else line[: limit - 1] + ELLIPSIS
 
 
 def look(name: str) -> str:
@@ -85,6 +87,17 @@ def kernel_names(runs: Iterable[RunReport], limit: int) -> dict[str, str]:
     """Return a dict from each kernel's name in the report to the name that is shown."""
     names = dict.fromkeys(name for run in runs for snap in run.snapshots for name in snap.spectra)
     return dict(zip(names, short(tuple(names), limit), strict=True))
+
+
+def written(report: Report) -> set[str]:
+    """Return the texts by users that may stand in sentences on a report: paths, labels and other names."""
+    texts = {text for run in report.runs for text in (run.path, run.label)}
+    for run in report.runs:
+        for snapshot in run.snapshots:
+            texts |= {snapshot.id, snapshot.label, *snapshot.metrics, *snapshot.spectra}
+            for spectrum in snapshot.spectra.values():
+                texts |= {*spectrum.blocks, *(spectrum.regions.disobeying if spectrum.regions else ())}
+    return texts
 
 
 def enumerated(names: Sequence[str], most: int, number: Callable[[int], str] = str) -> str:

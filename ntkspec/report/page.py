@@ -12,12 +12,12 @@ from ntkspec.report.figures import Caption, captions
 from ntkspec.report.headline import headline
 from ntkspec.report.html import data_uri, picture_uri, resource, template
 from ntkspec.report.moments import by_step
-from ntkspec.report.names import kernel_names, named_snapshots
+from ntkspec.report.names import kernel_names, named_snapshots, written
 from ntkspec.report.page_details import run_details
 from ntkspec.report.page_plot import plot_data
 from ntkspec.report.page_table import front
 from ntkspec.report.page_title import setting, title
-from ntkspec.report.page_views import VIEWS
+from ntkspec.report.page_views import VIEWS, heading
 from ntkspec.report.plotly import bundle
 from ntkspec.report.records import Report
 from ntkspec.report.style import styled_runs
@@ -46,7 +46,7 @@ def render_page(report: Report, figures: Mapping[str, bytes]) -> str:
     hashes = (_sha256(theme), _sha256(script), digest)
     data, runs = plot_data(report), styled_runs(report)
     shown, drawn = kernel_names(report.runs, 40), _drawn(report, figures)
-    return template("page.html.j2").render(
+    return template("page.html.j2", written=written(report)).render(
         report=report,
         title=title(report),
         headline=headline(report),
@@ -55,6 +55,7 @@ def render_page(report: Report, figures: Mapping[str, bytes]) -> str:
         warnings=[*failures(report), *report.warnings],
         tiles=[(tile, picture_uri(tile.picture)) for tile in tiles(runs)],
         front=front(report),
+        heading=heading(report),
         views=[view for name, view in VIEWS.items() if name in data["views"]]
         if "spectrum" in data["views"]
         else [],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+from ntkspec.display import counted
 from ntkspec.qualities import quality_of, values_of
 from ntkspec.report import words
 from ntkspec.report.grouping import grouped
@@ -25,6 +26,7 @@ def run_details(styled: StyledRun) -> dict[str, object]:
     return {
         "styled": styled,
         "run": run,
+        "counts": counted(sample=run.samples, output=run.outputs),
         "mode": words.mode(run),
         "config": config[:_LONGEST_CONFIG] + ("\n..." if len(config) > _LONGEST_CONFIG else ""),
         "metrics": [(name, snapshot.step, _metrics(snapshot)) for name, snapshot in snapshots],

@@ -1,11 +1,22 @@
-"""Name the ways in which the page draws its one figure, and say how to read each."""
+"""Name the page's one interactive figure and the ways in which it is drawn, and say how to read each."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from ntkspec.report.records import Report
 from ntkspec.report.through_training import METRICS_SAID
+
+
+def heading(report: Report) -> str:
+    """Return the heading above the figure, by which other texts name it.
+
+    Example:
+        >>> heading(Report("", "", "cpu", ()))
+        'How fast the network learns what'
+    """
+    return f"How fast {'each' if len(report.runs) > 1 else 'the'} network learns what"
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ report.json has the structure of these records, without pictures and eigenvector
 from __future__ import annotations
 
 import importlib
+import itertools
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,10 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ntkspec.counts import as_index
-from ntkspec.display import Named, NotAnArray, digits, html_table, listed
+from ntkspec.display import Named, NotAnArray, counted, digits, html_table, listed
 from ntkspec.errors import UsageError, named_path, not_one_of
 from ntkspec.frames import data_frame
 from ntkspec.jacobian import Outputs
+from ntkspec.qualities import values_of
 from ntkspec.spectral import words
 from ntkspec.spectral.alignment import Alignment
 from ntkspec.spectral.bounds.checked import CheckedBound as CheckedBound
@@ -50,7 +52,7 @@ class ModePictures:
     patterns: NDArray[np.float32] | None = None  # (M, k), not in report.json
 
     def __repr__(self) -> str:
-        where = "" if self.points is None else f" at {len(self.points)} points"
+        where = "" if self.points is None else f" at {counted(point=len(self.points))}"
         return f"ModePictures(modes {listed([*map(str, self.modes)])}{where})"
 
 
@@ -140,13 +142,13 @@ class RunReport(NotAnArray, Named):
     def __repr__(self) -> str:
         snapshots = listed([snap.label or snap.id for snap in self.snapshots])
         return (
-            f"RunReport({self.label!r}, {self.samples} samples, {self.outputs} outputs, "
+            f"RunReport({self.label!r}, {counted(sample=self.samples, output=self.outputs)}, "
             f"snapshots: {snapshots})"
         )
 
     def _repr_html_(self) -> str:
         """Return a table of all kernels at all snapshots, for notebooks."""
-        title = f"Run {self.label!r}, {self.samples} samples, {self.outputs} outputs"
+        title = f"Run {self.label!r}, {counted(sample=self.samples, output=self.outputs)}"
         return html_table(title, *_kernels([("", snap) for snap in self.snapshots]))
 
 
@@ -216,7 +218,7 @@ class Report(NotAnArray, Named):
 
     def __repr__(self) -> str:
         compared = "" if self.baseline is None else f", compared with {self.baseline!r}"
-        lines = [f"Report of {_runs(self.runs)}{compared}", *map(repr, self.runs[:_MOST_LINES])]
+        lines = [f"Report of {counted(run=len(self.runs))}{compared}", *map(repr, self.runs[:_MOST_LINES])]
         if len(self.runs) > _MOST_LINES:
             lines.append(f"and {len(self.runs) - _MOST_LINES} more")
         return "\n  ".join(lines)
@@ -224,12 +226,13 @@ class Report(NotAnArray, Named):
     def _repr_html_(self) -> str:
         """Return a table of all kernels at the end of each run, for notebooks."""
         ends = [(run.label, run.end) for run in self.runs if run.end is not None]
-        return html_table(f"Report of {_runs(self.runs)}, each at its end", *_kernels(ends))
+        return html_table(f"Report of {counted(run=len(self.runs))}, each at its end", *_kernels(ends))
 
     def to_frame(self) -> DataFrame:
         """Return a pandas data frame with a row for each kernel at each snapshot of each run.
 
-        The columns are those of snapshots.csv, then one for each metric. What is not known is NaN.
+        The columns are those of snapshots.csv, then one for each metric. What is not known is NaN, the
+        PSNR of a perfect picture is infinite.
 
         Raises:
             NotInstalledError: there is no pandas.
@@ -274,11 +277,12 @@ def _kernels(snapshots: Sequence[tuple[str, SnapshotReport]]) -> tuple[list[str]
     Args:
         snapshots: each with the label of its run, or "".
     """
-    metrics = dict.fromkeys(name for _, snap in snapshots for name in snap.metrics)
+    values = [values_of(snap.metrics) for _, snap in snapshots]
+    metrics = dict.fromkeys(itertools.chain(*values))
     rows = []
-    for label, snap in snapshots:
+    for (label, snap), known in zip(snapshots, values, strict=True):
         for name, spectrum in snap.spectra.items():
-            apart = snap.distances.get(name)
+            apart = snap.distances[name].value if name in snap.distances else None
             rows.append(
                 {
                     "run": label,
@@ -288,13 +292,9 @@ def _kernels(snapshots: Sequence[tuple[str, SnapshotReport]]) -> tuple[list[str]
                     "resolved": words.resolved(spectrum),
                     "lambda_max": words.lambda_max(spectrum),
                     "lambda_min": words.lambda_min(spectrum),
-                    "kernel distance": "" if apart is None or apart.value is None else f"{apart.value:.3f}",
-                    **{metric: digits(snap.metrics.get(metric)) for metric in metrics},
+                    "kernel distance": "" if apart is None else words.kernel_distance(apart),
+                    **{metric: digits(known.get(metric)) for metric in metrics},
                 }
             )
     header = [name for name in (rows[0] if rows else ()) if any(row[name] for row in rows)]
     return header, [[row[name] for name in header] for row in rows]
-
-
-def _runs(runs: Sequence[RunReport]) -> str:
-    return "1 run" if len(runs) == 1 else f"{len(runs)} runs"

@@ -2,7 +2,7 @@
 window.views = window.views || {};
 window.views.spectrum = function (data, look) {
   const curves = data.runs.flatMap((run) => run.curves);
-  const largest = Math.max(...curves.map((curve) => curve.size), 10);
+  const largest = curves.reduce((most, curve) => Math.max(most, curve.size), 10); // too many to be arguments
 
   function traces(run, curve, options) {
     const colour = look.colour(curve);

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from rich.console import Console
 
+from ntkspec.display import counted
 from ntkspec.qualities import QUALITIES
 from ntkspec.report import words
 from ntkspec.report.headline import headline
@@ -70,12 +71,12 @@ def _print_ends(report: Report, console: Console) -> None:
 
 def _title(report: Report) -> str:
     """Return the table's title, which states what the rows have in common."""
-    count, first = len(report.runs), report.runs[0] if report.runs else None
-    head = f"{count} {'run' if count == 1 else 'runs'}, {when_last(report)}"
+    first = report.runs[0] if report.runs else None
+    head = f"{counted(run=len(report.runs))}, {when_last(report)}"
     if first is None or not _one_size(report.runs):
         return head
     outputs = "" if first.outputs == 1 else f", {first.outputs} outputs ({words.mode(first)})"
-    return f"{head}: {first.samples} samples{outputs}, kernel {first.size} x {first.size}"
+    return f"{head}: {counted(sample=first.samples)}{outputs}, kernel {first.size} x {first.size}"
 
 
 def _one_size(runs: Sequence[RunReport]) -> bool:

@@ -44,3 +44,13 @@ def few(count: int, most: int) -> list[int]:
     if count <= most:
         return list(range(count))
     return sorted({round(i * (count - 1) / (most - 1)) for i in range(most)})
+
+
+def first_of(every: int, most: int, what: str = "runs") -> str:
+    """Return how many of some things are shown, if `most` are and the others are left out; else "".
+
+    Example:
+        >>> first_of(20, 16), first_of(16, 16)
+        ('The first 16 of 20 runs', '')
+    """
+    return f"The first {most} of {every} {what}" if every > most else ""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, TextIO
 
+from ntkspec.qualities import values_of
 from ntkspec.report.names import named_snapshots
 from ntkspec.report.records import Report, RunReport, SnapshotReport
 from ntkspec.spectral.plain import spectrum_columns
@@ -104,12 +106,10 @@ def snapshot_columns(report: Report) -> dict[str, list[Any]]:
         for run, at, snap, name in kernels
     ]
     columns = {name: [row[place] for row in rows] for place, name in enumerate(SNAPSHOT_COLUMNS)}
-    metrics = dict.fromkeys(metric for _, _, snap, _ in kernels for metric in snap.metrics)
+    metrics = [values_of(snap.metrics) for _, _, snap, _ in kernels]
     return columns | {
-        f"metric {metric}" if metric in SNAPSHOT_COLUMNS else metric: [
-            snap.metrics.get(metric) for _, _, snap, _ in kernels
-        ]
-        for metric in metrics
+        f"metric {metric}" if metric in SNAPSHOT_COLUMNS else metric: [known.get(metric) for known in metrics]
+        for metric in dict.fromkeys(itertools.chain(*metrics))
     }
 
 

@@ -4,6 +4,9 @@ window.views.training = function (data, look) {
   const { panels, ticks } = data.training;
   const EDGE = 0.05; // share of a panel without numbers from an edge to the marks there
   const axisName = (letter, panel) => letter + (panel ? panel + 1 : "");
+  // Of any number of numbers: those of many runs are too many to be arguments of Math.min.
+  const least = (numbers) => numbers.reduce((one, other) => Math.min(one, other), Infinity);
+  const largest = (numbers) => numbers.reduce((one, other) => Math.max(one, other), -Infinity);
 
   // For each run a line in each panel in which it has numbers. A run that lacks the chosen part of the kernel is
   // drawn with all of its kernel; behind the other runs all of theirs is faint.
@@ -28,7 +31,7 @@ window.views.training = function (data, look) {
       const all = own.flatMap(({ values, floor }) => [...values.number, ...values.most, ...floor]);
       const known = all.filter((value) => value !== null);
       return {
-        least: Math.min(...known), most: Math.max(...known), any: known.length > 0,
+        least: least(known), most: largest(known), any: known.length > 0,
         zero: own.some(({ values }) => values.zero.some(Boolean)),
       };
     });
@@ -107,7 +110,8 @@ window.views.training = function (data, look) {
     const height = (1 - gap * (rows - 1)) / rows;
     const width = narrow ? 1 : 0.44;
     const all = lines.flatMap(({ at }) => at);
-    const room = 0.04 * ((Math.max(...all) - Math.min(...all)) || 1);
+    const [first, last] = [least(all), largest(all)];
+    const room = 0.04 * (last - first || 1);
     const edges = ends(lines);
     const made = {
       height: 80 + rows * (narrow ? 225 : 280), margin: { l: 64, r: 10, t: 30, b: 50 }, annotations: [],
@@ -118,7 +122,7 @@ window.views.training = function (data, look) {
       const line = look.axis();
       made[axisName("xaxis", panel)] = {
         ...line, domain: [left, left + width], anchor: axisName("y", panel), matches: panel ? "x" : undefined,
-        range: [Math.min(...all) - room, Math.max(...all) + room],
+        range: [first - room, last + room],
         title: panel + columns >= panels.length ? { text: "step of training", standoff: 8 } : undefined,
         ...(ticks.length ? { tickvals: ticks.map(([at]) => at), ticktext: ticks.map(([, text]) => text) } : {}),
       };

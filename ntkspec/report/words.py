@@ -22,6 +22,7 @@ from ntkspec.spectral.words import NOT_COMPUTED as NOT_COMPUTED
 from ntkspec.spectral.words import UNRESOLVED as UNRESOLVED
 from ntkspec.spectral.words import condition as condition
 from ntkspec.spectral.words import is_unresolved as is_unresolved
+from ntkspec.spectral.words import kernel_distance
 from ntkspec.spectral.words import lambda_max as lambda_max
 from ntkspec.spectral.words import lambda_min as lambda_min
 from ntkspec.spectral.words import network as network
@@ -76,7 +77,7 @@ def distance(snapshot: SnapshotReport, kernel: str, *, why: bool = False) -> str
         return "-"
     if from_first.value is None:
         return f"none: {clean(from_first.reason)}" if why else "-"
-    return f"{from_first.value:.3f}" if from_first.value >= 0.001 else sci(from_first.value)
+    return kernel_distance(from_first.value)
 
 
 def alignment(shares: Alignment, of: str) -> str:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from ntkspec.backend import Backend, Choice
 from ntkspec.counts import as_index, whole_number
-from ntkspec.display import NotAnArray, listed
+from ntkspec.display import NotAnArray, counted, listed
 from ntkspec.errors import UsageError
 from ntkspec.jacobian import Jacobian, Outputs
 from ntkspec.kernel import tiles
@@ -51,7 +51,7 @@ class Eigenfunctions(NotAnArray):
     left_out: Mapping[int, str] = field(default_factory=dict)  # modes that were asked for, and why not
 
     def __repr__(self) -> str:
-        return f"Eigenfunctions(modes {listed([*map(str, self.modes)])} at {len(self.values)} points)"
+        return f"Eigenfunctions(modes {listed([*map(str, self.modes)])} at {counted(point=len(self.values))})"
 
 
 def eigenfunctions(

@@ -32,6 +32,11 @@ def sci_down(value: float) -> str:
     return _rounded(value, ROUND_FLOOR)
 
 
+def kernel_distance(value: float) -> str:
+    """Return a kernel distance as text, with three decimals or, if it is small, by its first digits."""
+    return f"{value:.3f}" if value >= 0.001 else sci(value)
+
+
 def lambda_max(spectrum: Eigenvalues) -> str:
     """Return the largest eigenvalue as text, or why it has no number."""
     if spectrum.zero:

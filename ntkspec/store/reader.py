@@ -15,9 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ntkspec import sandbox
-from ntkspec.display import Named, NotAnArray, digits, html_table, listed
+from ntkspec.display import Named, NotAnArray, counted, digits, html_table, listed
 from ntkspec.errors import RunFileError, named_path
 from ntkspec.memory import budget_bytes
+from ntkspec.qualities import values_of
 from ntkspec.real_arrays import FLOATS, INTEGERS, Floats
 from ntkspec.store import checks, digest, schema
 from ntkspec.store.by_key import by_key
@@ -67,16 +68,19 @@ class Run(NotAnArray, Named):
 
     def __repr__(self) -> str:
         snapshots = listed([snap.id for snap in self.snapshots]) + ("" if self.complete else ", interrupted")
-        return f"Run({str(self.path)!r}, {self.label!r}, {self.samples} samples, snapshots: {snapshots})"
+        return (
+            f"Run({str(self.path)!r}, {self.label!r}, {counted(sample=self.samples)}, snapshots: {snapshots})"
+        )
 
     def _repr_html_(self) -> str:
         """Return a table of the snapshots, for notebooks."""
-        names = dict.fromkeys(name for snap in self.snapshots for name in snap.metrics)
+        metrics = [values_of(snap.metrics) for snap in self.snapshots]
+        names = dict.fromkeys(name for values in metrics for name in values)
         rows = [
-            (snap.id, snap.label, snap.step, *(digits(snap.metrics.get(name)) for name in names))
-            for snap in self.snapshots
+            (snap.id, snap.label, snap.step, *(digits(values.get(name)) for name in names))
+            for snap, values in zip(self.snapshots, metrics, strict=True)
         ]
-        title = f"Run {self.label!r}, {self.samples} samples, {self.path}"
+        title = f"Run {self.label!r}, {counted(sample=self.samples)}, {self.path}"
         return html_table(title, ("snapshot", "label", "step", *names), rows)
 
     # -- samples

@@ -12,9 +12,10 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from ntkspec.display import NotAnArray, html_table, listed
+from ntkspec.display import NotAnArray, counted, html_table, listed
 from ntkspec.errors import RunFileError
 from ntkspec.jacobian import Block, DenseFactor, Factor, Jacobian, PairsFactor, Parameter, SparseFactor
+from ntkspec.qualities import values_of
 from ntkspec.real_arrays import FLOATS, INTEGERS, Floats
 from ntkspec.store import checks, schema
 from ntkspec.store.stored import Stored, open_stored
@@ -50,19 +51,19 @@ class Snapshot(NotAnArray):
     _arrays: tuple[Stored, ...]  # of all factors
 
     def __repr__(self) -> str:
-        metrics = listed([f"{name} {value:.4g}" for name, value in self.metrics.items()])
+        metrics = listed([f"{name} {value:.4g}" for name, value in values_of(self.metrics).items()])
         known = f", {metrics}" if metrics else ""
         return f"Snapshot({self.id!r}, {self.label!r}, step {self.step}{known}, {self._blocks})"
 
     @property
     def _blocks(self) -> str:
         width = sum(block.width for block in self.blocks)
-        return f"{len(self.blocks)} blocks of {width} parameters"
+        return f"{counted(block=len(self.blocks))} of {counted(parameter=width)}"
 
     def _repr_html_(self) -> str:
         """Return a table of what the snapshot holds, for notebooks."""
         rows = [("label", self.label), ("step", self.step), ("Jacobian", self._blocks)]
-        rows += [(name, f"{value:.4g}") for name, value in self.metrics.items()]
+        rows += [(name, f"{value:.4g}") for name, value in values_of(self.metrics).items()]
         return html_table(f"Snapshot {self.id!r}", (), rows)
 
     @cached_property

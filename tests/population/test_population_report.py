@@ -25,13 +25,17 @@ from ntkspec.population.report.enclosures import Enclosure, mean, quantile
 from ntkspec.population.report.figures import captions
 from ntkspec.population.report.headline import headline
 from ntkspec.population.report.labels import MOST_LABELS, shown_labels
+from ntkspec.population.report.metrics_figure import draw as fig_metrics
+from ntkspec.population.report.page import render_page
 from ntkspec.population.report.reading import enclosed, read_population
 from ntkspec.population.report.spectra_figure import draw as fig_spectra
 from ntkspec.population.report.table import metrics_in_table
+from ntkspec.population.report.to_csv import write_runs_csv
 from ntkspec.population.report.to_json import dumps
 from ntkspec.population.report.wording import Cell, metric, smallest
 from ntkspec.report import write_json_file, write_report
 from ntkspec.report.compare import assemble
+from ntkspec.report.to_csv import write_snapshots_csv
 from ntkspec.spectral import Spectrum
 from ntkspec.spectral.rank import Rank
 from ntkspec.spectral.regions import Regions
@@ -233,6 +237,22 @@ def test_runs_csv_is_what_the_reports_of_the_runs_say(runs, folder, tmp_path, un
         assert float(row["metric.psnr_db"]) == snapshot.metrics["psnr_db"]
 
 
+def test_snapshots_without_a_label_of_their_own_have_their_ids(tmp_path):
+    run = samples.plain_run("A", 9, 0.5, size=4)
+    for labels in (("", "", ""), ("x", "x", "end")):
+        snapshots = zip(run.snapshots, labels, strict=True)
+        unnamed = replace(run, snapshots=tuple(replace(snap, label=label) for snap, label in snapshots))
+        report = assemble([unnamed], None, "cpu")
+        write_json_file(report, tmp_path / "report.json")
+        with (tmp_path / "runs.csv").open("w", newline="") as file:
+            write_runs_csv(read_population([tmp_path / "report.json"]), file)
+        with (tmp_path / "snapshots.csv").open("w", newline="") as file:
+            write_snapshots_csv(report, file)
+        names = [row["snapshot"] for row in rows(tmp_path / "runs.csv")]
+        assert names == [row["snapshot"] for row in rows(tmp_path / "snapshots.csv")]
+        assert len(set(names)) == 3
+
+
 def test_spectra_csv_is_what_a_loop_over_the_runs_says(runs, folder):
     table = rows(folder / "spectra.csv")
     of_label = [run.snapshots[-1].spectra["no_grid"] for run in runs if run.label == "MPE (fine)"]
@@ -325,6 +345,18 @@ def test_labels_that_mean_no_good_do_none(folder):
 
 
 @pytest.mark.usefixtures("undrawn")
+def test_labels_and_files_are_shown_as_they_are(tmp_path):
+    paths = reports_of([run_of(label, GOOD) for label in ("lambda_0.1", "b >= 1")], tmp_path)
+    failed, broken = Failed("lambda_2.h5", "got 'lambda_x >= 1'"), "b >= 1, end: lambda_min >= 3.0e+00 fails"
+    write_population(paths, tmp_path / "out", [failed], [broken])
+    page = " ".join(Reader((tmp_path / "out" / "index.html").read_text()).text)
+    assert "λ_0" not in page
+    assert "b ≥" not in page
+    assert "b >= 1, end: λ_min ≥ 3.0e+00 fails" in " ".join(page.split())
+    assert "got 'lambda_x >= 1'" in page
+
+
+@pytest.mark.usefixtures("undrawn")
 def test_nothing_to_report_on_is_one_line(tmp_path):
     damaged = tmp_path / "report.json"
     damaged.write_text("{")
@@ -368,6 +400,7 @@ def test_the_order_of_the_reports_changes_nothing(runs, tmp_path):
 
 
 GOOD, LOST, ZERO = spectrum([8.0, 2.0]), spectrum([8.0], unresolved=1), spectrum([8.0], zero=1)
+VAGUE = spectrum([8.0, 3.0], error=np.array([0.5, 1.0]))
 FEWER, HIGH = spectrum([8.0], size=2), spectrum([8.0], unresolved=1, floor=5.0)
 
 
@@ -420,6 +453,16 @@ FEWER, HIGH = spectrum([8.0], size=2), spectrum([8.0], unresolved=1, floor=5.0)
             "B has the largest known smallest eigenvalue in the median: 2.0e+00 over 1 run; that of A is "
             "unresolved (at most 5.0e+00) over 1 run",
         ),
+        (
+            {"A": [GOOD], "B": [spectrum([9.0, 2.0001])]},
+            "A and B share the largest smallest eigenvalue in the median, as far as can be told: 2.0e+00 "
+            "over 2 runs",
+        ),
+        (
+            {"A": [ZERO], "B": [GOOD] * 2, "C": [VAGUE]},
+            "B and C share the largest smallest eigenvalue in the median, as far as can be told: 2.0e+00 "
+            "to 3.0e+00 over 3 runs; that of A is exactly zero over 1 run",
+        ),
     ],
 )
 def test_the_sentence_says_what_is_known(labels, sentence, tmp_path):
@@ -427,6 +470,35 @@ def test_the_sentence_says_what_is_known(labels, sentence, tmp_path):
     population = read_population(reports_of(runs, tmp_path))
     (said,) = headline(cohorts_of(population), shown_labels(population), "at the end")
     assert said == f"At the end, {sentence}."
+
+
+THREE, FOUR = spectrum([8.0, 3.0, 2.0]), spectrum([8.0, 4.0, 3.0, 2.0])
+FLAT = spectrum([8.0, 3.0], unresolved=1)
+
+
+@pytest.mark.parametrize(
+    ("group", "sentence", "which"),
+    [
+        ([GOOD, THREE, FOUR], "of A, one of 3 runs, is 2.0e+00", "N = 2, which 1 of 3 runs has"),
+        ([GOOD, GOOD, THREE, FOUR], "of A, in the median of 2 runs, is", "N = 2, which 2 of 4 runs have"),
+        ([GOOD, THREE, THREE], "of A, in the median of 2 runs, is", "N = 3, which most runs have"),
+        ([LOST, THREE, FOUR], "of A, one of 3 runs, lies below", "N = 2, which 1 of 3 runs has"),
+        ([FLAT, FLAT, GOOD], "of each of 2 runs of A lies below", "N = 3, which most runs have"),
+    ],
+)
+def test_it_says_how_many_runs_have_such_kernels(group, sentence, which, tmp_path):
+    population = read_population(reports_of([run_of("A", of) for of in group], tmp_path))
+    lead, of_which = headline(cohorts_of(population), shown_labels(population), "at the end")
+    assert sentence in lead
+    assert f"kernels of {which};" in of_which
+
+
+def test_of_snapshots_with_other_names_those_of_more_runs_count(tmp_path):
+    runs = [run_of("A", of) for of in (GOOD, GOOD, spectrum([8.0, 1.0]))]
+    last = replace(runs[2].snapshots[0], label="last")
+    population = read_population(reports_of([*runs[:2], replace(runs[2], snapshots=(last,))], tmp_path))
+    (said,) = headline(cohorts_of(population), shown_labels(population), "at the end")
+    assert said == "At the end, the smallest eigenvalue of A, in the median of 2 runs, is 2.0e+00."
 
 
 def cohort_of(runs, tmp_path):
@@ -523,6 +595,18 @@ def test_the_figure_draws_medians_as_far_as_they_are_numbers(tmp_path):
         pytest.approx(2**0.5),
         pytest.approx(2**2.5),
     )  # quartiles of 1, 2, 4 and of 2, 4, 8
+
+
+def test_metrics_are_called_by_their_whole_names(tmp_path):
+    """With the unit where numbers have none."""
+    metrics = {"psnr_db": 30.0, "psnr_db_learnt": 33.0, "psnr_db_held_out": 25.0}
+    population = read_population(reports_of([run_of("A", GOOD, **metrics)], tmp_path))
+    cohorts, labels = cohorts_of(population), shown_labels(population)
+    titles = ["PSNR", "PSNR, learnt pixels", "PSNR, held-out pixels"]
+    drawn = [axes.get_title() for axes in fig_metrics(cohorts, labels).axes]
+    assert drawn == [f"{title} (dB)" for title in titles]
+    page = render_page(population, cohorts, labels, {})
+    assert "".join(f'<th class="n">{title}</th>' for title in titles) in page
 
 
 def test_of_many_labels_those_with_most_runs_are_drawn(tmp_path):

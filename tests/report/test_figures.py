@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import io
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
@@ -189,3 +190,25 @@ def test_the_title_of_smallest_eigenvalues_explains_what_is_drawn() -> None:
     ):
         figure = decades.draw(Report("", "", "cpu", (resolved, replace(second, label="y"))))
         assert figure.axes[0].get_title() == f"Smallest eigenvalues{said}"
+
+
+@pytest.mark.parametrize(
+    ("name", "every", "most", "what"),
+    [
+        ("spectra", 17, 16, "runs"),
+        ("ablation", 17, 16, "runs"),
+        ("alignment", 49, 48, "runs"),
+        ("decades", 49, 48, "runs"),
+        ("pictures", 50, 48, "pictures"),  # of 49 runs, and what they were to learn
+    ],
+)
+def test_figure_and_caption_say_who_is_left_out(name: str, every: int, most: int, what: str) -> None:
+    run = samples.grid_run("x", 7, 0.5, size=4)
+    runs = tuple(replace(run, label=str(i)) for i in range(every - (name == "pictures")))
+    report = samples.aligned(Report("", "", "cpu", runs))
+    fewer = replace(report, runs=runs[: most - 1])
+    module = importlib.import_module(f"ntkspec.report.figures.{name}")
+    said = f"The first {most} of {every} {what}"
+    assert module.draw(report).get_suptitle() == said
+    assert said in module.caption(report).caption
+    assert "The first" not in module.caption(fewer).caption

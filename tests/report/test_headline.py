@@ -321,6 +321,8 @@ def test_the_largest_lambda_min_is_named_only_where_no_other_may_be_larger() -> 
     assert said(known, run("c", decades=9))[0] == unsure
     exact = [without_rank(run(name, decades=9), error=np.zeros(32)) for name in "bc"]
     assert said(*exact)[0] == unsure
+    more = exact[1].snapshots[0].spectra["total"].eigenvalues * (1 + 1e-9)  # the same as it is shown
+    assert said(exact[0], without_rank(exact[1], eigenvalues=more))[0] == unsure
     steep = exact[1].snapshots[0].spectra["total"].eigenvalues.copy()
     steep[:-1] *= 10  # the smallest alone counts
     steep[-1] /= 10

@@ -16,7 +16,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from ntkspec.report.compare import assemble
 from ntkspec.report.figures import captions
+from ntkspec.report.html import signs
 from ntkspec.report.page import plot_data, render_page
 from ntkspec.report.plotly import bundle, shipped
 from ntkspec.report.records import Report
@@ -159,6 +161,18 @@ def test_small_and_huge(size: int) -> None:
     assert len(page) < 6_000_000
 
 
+def test_captions_name_the_figure_that_shows_more(report: Report, page: str) -> None:
+    said = [caption.caption for caption in captions(report).values()]
+    assert not [caption for caption in said if "above has" in caption]
+    (every,) = {match for text in said for match in re.findall("the figure “(.*?)” has every snapshot", text)}
+    (others,) = {match for text in said for match in re.findall("the figure “(.*?)” has the others", text)}
+    assert every == others == "How fast each network learns what"
+    assert f">{every}</h2>" in page
+    alone = samples.one_run(samples.plain_run("x", 9, 0.5, size=4))
+    assert "the others" not in captions(alone)["training"].caption  # there is the total kernel alone
+    assert ">How fast the network learns what</h2>" in render_page(alone, {})
+
+
 def test_no_runs() -> None:
     assert "The report has no runs." in render_page(Report("", "", "cpu", ()), {})
 
@@ -216,3 +230,31 @@ def test_a_zero_kernel_has_words_and_no_curve() -> None:
     assert "Not drawn, because the kernel is exactly zero" in page
     assert 'id="plot"' not in page
     assert plot_data(report)["runs"][0]["curves"] == []
+
+
+def test_what_users_wrote_is_shown_as_it_is() -> None:
+    """Names with signs that our own sentences are given: whole, cut, and in paths of warnings."""
+    long = "width >= 64, lambda_0.1, " * 9
+    runs = [
+        replace(samples.plain_run(label, 9, detail, size=4), path=f"runs/{label}.h5", inputs=label)
+        for label, detail in (("b", 0.4), ("lambda_0.1 +-", 0.5), (long, 0.3))
+    ]
+    page = render_page(assemble(runs, None, "cpu"), {})
+    assert not re.search("λ_0|λ_min_|width ≥|0.1 ±", page)
+    text = " ".join(Reader(page).text)
+    assert "lambda_0.1 +- comes closest" in text
+    assert "runs/lambda_0.1 +-.h5: its samples are not those of runs/b.h5; λ_min depends" in text
+    assert f"{long[:39]}…" in text
+
+
+@pytest.mark.parametrize(
+    ("text", "written", "shown"),
+    [
+        ("lambda_min >= 2 of a", [], "λ_min ≥ 2 of a"),
+        ("lambda_min of lambda_0 <= 2", ["lambda_0"], "λ_min of lambda_0 ≤ 2"),
+        ("lambda_… +- 1; lambda_min", ["+- 1", "lambda_0.1"], "lambda_… +- 1; λ_min"),
+        ("a >= 1: b >= 1", ["b >= 12", "a >= 1"], "a >= 1: b ≥ 1"),
+    ],
+)
+def test_only_our_own_words_get_signs(text: str, written: list[str], shown: str) -> None:
+    assert signs(text, frozenset(written)).unescape() == shown

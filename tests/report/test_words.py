@@ -16,6 +16,7 @@ from ntkspec.report.style import of_kind, stages, styled_runs
 from ntkspec.report.summary import comparison_table, singular_baseline
 from ntkspec.spectral.bounds.checked import CheckedBound
 from ntkspec.spectral.bounds.record import Bound
+from ntkspec.spectral.distance import KernelDistance
 from ntkspec.spectral.rank import Rank
 
 from . import samples
@@ -181,3 +182,11 @@ def test_a_certified_bound_of_one_side_alone() -> None:
         replace(checked, bound=replace(bound, side=side, values=np.zeros(1))) for side in ("lower", "upper")
     ]
     assert (words.certified(zero), words.enclosure(zero)) == ("0", "lambda_min = 0")
+
+
+def test_a_small_kernel_distance_has_digits_everywhere() -> None:
+    run = samples.plain_run("x", 9, 0.5, size=4)
+    for value, shown in ((4e-4, "4.0e-04"), (0.0, "0"), (0.25, "0.250")):
+        end = replace(run.snapshots[-1], distances={"total": KernelDistance(value, "s0")})
+        assert words.distance(end, "total") == shown
+        assert f">{shown}</td>" in end._repr_html_()

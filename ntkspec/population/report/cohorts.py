@@ -42,6 +42,7 @@ class SpectrumStatistics:
     lower_quartile: Enclosure
     upper_quartile: Enclosure
     smallest: tuple[Interval, Interval]  # the median of lambda_min at least, and at most; see `_smallest`
+    stated: tuple[float, float]  # limits of the median of lambda_min that allow for stated errors
     smallest_at_most: float  # of the runs in which lambda_min is no number, the largest upper end
     states: Mapping[State, int]  # runs by what is known of lambda_min
     network_singular: int  # runs
@@ -160,6 +161,8 @@ def _of_spectra(group: Sequence[KeptSpectrum]) -> SpectrumStatistics:
     known_ranks = [rank for rank in ranks if rank is not None and math.isfinite(rank)]
     unknown = high[:, -1][low[:, -1] < high[:, -1]]
     middle = quantile(low, high, 0.5)
+    least, most = np.array([spectrum.stated for spectrum in group]).T[:, :, np.newaxis]
+    stated = quantile(least, most, 0.5)
     return SpectrumStatistics(
         index=np.array(indices(group[0].size)),
         runs=len(group),
@@ -171,6 +174,7 @@ def _of_spectra(group: Sequence[KeptSpectrum]) -> SpectrumStatistics:
         lower_quartile=quantile(low, high, 0.25),
         upper_quartile=quantile(low, high, 0.75),
         smallest=_smallest(low[:, -1], high[:, -1], middle),
+        stated=(float(stated.low[0]), float(stated.high[0])),
         smallest_at_most=float(unknown.max()) if unknown.size else 0.0,
         states={state: states[state] for state in STATES},
         network_singular=sum(spectrum.network_singular for spectrum in group),

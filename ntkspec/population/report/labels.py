@@ -58,7 +58,7 @@ def last_cohorts(cohorts: Sequence[Cohort], labels: Iterable[ShownLabel]) -> dic
 def left_out(cohorts: Sequence[Cohort], labels: Sequence[ShownLabel]) -> str:
     """Return sentences for captions: which labels and cohorts are not drawn; "" if all are."""
     few = f" Drawn: the {MOST_LABELS} of {len(labels)} labels that have the most runs."
-    sizes = " Of a label with kernels of several sizes, those of most runs."
+    sizes = " Of a label with kernels of several sizes, one is drawn: no other has more runs."
     several = len({cohort.kernels for cohort in cohorts}) > 1
     return (few if len(labels) > MOST_LABELS else "") + (sizes if several else "")
 

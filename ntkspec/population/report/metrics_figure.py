@@ -63,7 +63,7 @@ def draw(cohorts: Sequence[Cohort], labels: Sequence[ShownLabel]) -> Figure | No
                 _draw(axes, row, of_label[metric], label.colour or GREY)
         names = [text(label.name, 28) if place % columns == 0 else "" for label in of_labels]
         name_rows(axes, names, margin=0.06)
-        axes.set_title(text(quality_of(metric).title, 40), fontsize=10)
+        axes.set_title(text(quality_of(metric).axis_title, 40), fontsize=10)
     if any(cohort.runs > 1 for cohort in ends.values()):
         legend_below(figure, _marks())
     return figure

@@ -35,7 +35,7 @@ def render_page(
         figures: SVG files by figure name, as `figures.draw_all` names them.
     """
     tables = sections(cohorts, labels)
-    return template("page.html.j2", __package__).render(
+    return template("page.html.j2", __package__, _written(population)).render(
         producer=PRODUCER,
         created=population.created,
         style=resource("page.css"),
@@ -47,7 +47,7 @@ def render_page(
             if name in figures
         ],
         tables=tables,
-        metrics=[clean(quality_of(name).title, 24) for name in metrics_in_table(cohorts)],
+        metrics=[clean(quality_of(name).alone, 24) for name in metrics_in_table(cohorts)],
         notes=_notes(cohorts, [row for table in tables for row in table.rows]),
         wide=len({cohort.stage for cohort in cohorts} - {None}) > 1,
         several=len(labels) > 1,
@@ -57,6 +57,13 @@ def render_page(
         failures=[_failure(failure) for failure in population.failures[:MOST_FAILURES]],
         failed=len(population.failures),
     )
+
+
+def _written(population: KeptPopulation) -> set[str]:
+    """Return the texts by users that may stand in sentences on the page: labels and other names."""
+    snapshots = [snapshot for run in population.runs for snapshot in run.snapshots]
+    names = {name for snapshot in snapshots for name in (snapshot.name, *snapshot.spectra)}
+    return {*population.examples, *names}
 
 
 def _unreported(population: KeptPopulation) -> Iterator[str]:

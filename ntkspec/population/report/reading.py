@@ -97,7 +97,6 @@ def _kept_run(run: RunReport, path: Path, backend: str) -> KeptRun:
 def _kept_snapshot(name: str, snapshot: SnapshotReport, stage: Stage | None) -> KeptSnapshot:
     return KeptSnapshot(
         id=snapshot.id,
-        label=snapshot.label,
         name=name,
         step=snapshot.step,
         stage=stage,
@@ -108,11 +107,13 @@ def _kept_snapshot(name: str, snapshot: SnapshotReport, stage: Stage | None) -> 
 
 def _kept_spectrum(snapshot: SnapshotReport, name: str) -> KeptSpectrum:
     spectrum = snapshot.spectra[name]
-    low, high = enclosed(spectrum)
+    (low, high), state = enclosed(spectrum), words.state(spectrum)
+    ends = (spectrum.lower, spectrum.upper) if state == "resolved" else (low, high)
     return KeptSpectrum(
         low=low,
         high=high,
-        state=words.state(spectrum),
+        stated=(float(ends[0][-1]), float(ends[1][-1])),
+        state=state,
         network_singular=spectrum.network_singular,
         numbers=kernel_numbers(snapshot, name),
         method=spectrum.method,

@@ -31,6 +31,7 @@ class KeptSpectrum:
 
     low: NDArray[np.float64]  # (k,) at `ntkspec.population.outcomes.indices(size)`
     high: NDArray[np.float64]  # (k,)
+    stated: tuple[float, float]  # limits of the last eigenvalue; of a number, by its stated error
     state: State  # of the last eigenvalue
     network_singular: bool  # by activation regions, in exact arithmetic
     numbers: Mapping[str, float | None]  # by column, see `ntkspec.report.to_csv.kernel_numbers`
@@ -48,7 +49,6 @@ class KeptSnapshot:
     """The record that is kept of one snapshot of a run."""
 
     id: str
-    label: str
     name: str  # the label, or the id where the label is empty or shared
     step: int
     stage: Stage | None  # of training; None: between those that stand for one

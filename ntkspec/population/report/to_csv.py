@@ -30,8 +30,8 @@ SPECTRUM_COLUMNS = (
 def write_runs_csv(population: KeptPopulation, file: TextIO) -> None:
     """Write a row for each kernel at each snapshot of each run to an open text file (newline="").
 
-    The numbers are those of snapshots.csv in a report of the run, `metric.<name>` is a metric of the
-    snapshot. What is not known is empty. Text is quoted, and written so that no
+    The numbers and the snapshot's name are those of snapshots.csv in a report of the run, `metric.<name>`
+    is a metric of the snapshot. What is not known is empty. Text is quoted, and written so that no
     spreadsheet takes it for a formula; see `ntkspec.report.to_csv.text`.
     """
     snapshots = [(run, snapshot) for run in population.runs for snapshot in run.snapshots]
@@ -42,7 +42,7 @@ def write_runs_csv(population: KeptPopulation, file: TextIO) -> None:
 
 def _rows(run: KeptRun, snapshot: KeptSnapshot, metrics: Sequence[str]) -> Iterator[list[float | str]]:
     head: list[float | str] = [
-        text(name) for name in (run.folder, run.path, run.label, snapshot.id, snapshot.label)
+        text(name) for name in (run.folder, run.path, run.label, snapshot.id, snapshot.name)
     ]
     tail = [_cell(snapshot.metrics.get(name)) for name in metrics]
     for name, spectrum in snapshot.spectra.items():

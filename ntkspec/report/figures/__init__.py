@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, cast
 
 from ntkspec.report.records import Report
+from ntkspec.report.thinning import first_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -28,6 +29,17 @@ class Caption:
     title: str
     alt: str
     caption: str
+
+
+def left_out(every: int, most: int, what: str = "runs") -> str:
+    """Return a sentence for captions of figures that draw `most` things at most; "" if none is left out.
+
+    Example:
+        >>> left_out(20, 16)
+        ' The first 16 of 20 runs are drawn.'
+    """
+    first = first_of(every, most, what)
+    return f" {first} are drawn." if first else ""
 
 
 class FigureModule(Protocol):

@@ -8,10 +8,10 @@ from dataclasses import replace
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ntkspec.report.canvas import new_figure, new_panels, text
+from ntkspec.report.canvas import new_figure, new_panels, say_first, text
 from ntkspec.report.compare import comparable
 from ntkspec.report.curves import draw_run, finish_panels
-from ntkspec.report.figures import Caption
+from ntkspec.report.figures import Caption, left_out
 from ntkspec.report.figures.spectra import MOST_PANELS, late_alone, with_kernel
 from ntkspec.report.legends import handle, legend_below, run_handles, stage_handles
 from ntkspec.report.records import Report
@@ -34,7 +34,8 @@ def caption(report: Report) -> Caption:
             "what the grid adds: those patterns it learns faster, or alone."
         )
         + late_alone(report)
-        + (_ALONE if _have_no_baseline(report) else ""),
+        + (_ALONE if _have_no_baseline(report) else "")
+        + left_out(len(networks(report)[0]), MOST_PANELS),
     )
 
 
@@ -45,8 +46,8 @@ def draw(report: Report, *, narrow: bool = False) -> Figure | None:
         report: what to draw.
         narrow: stack the panels in one column, for narrow screens such as phones.
     """
-    grids, baseline = networks(report)
-    grids = grids[:MOST_PANELS]
+    every, baseline = networks(report)
+    grids = every[:MOST_PANELS]
     if not grids:
         return None
     columns = 1 if narrow else min(len(grids), 3)
@@ -57,6 +58,7 @@ def draw(report: Report, *, narrow: bool = False) -> Figure | None:
     for axes, run in zip(panels, grids, strict=True):
         draw_ablation(axes, [run], baseline if run in beside else None)
     finish_panels(panels, [text(run.name) for run in grids], columns)
+    say_first(figure, len(every), MOST_PANELS)
     others = [baseline] if baseline is not None and beside else []
     handles = [handle(run.name, run.colour) for run in others] + run_handles(grids)
     handles.append(handle("without the grid's gradients", NO_GRID_COLOUR))

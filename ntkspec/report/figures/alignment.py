@@ -9,10 +9,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from ntkspec.report.canvas import in_data, light_grid, new_axes, new_figure, say, text
+from ntkspec.report.canvas import in_data, light_grid, new_axes, new_figure, say, say_first, text
 from ntkspec.report.curves import CROSS, marked, sign_of
-from ntkspec.report.figures import Caption
-from ntkspec.report.figures.spectra import MOST_PANELS
+from ntkspec.report.figures import Caption, left_out
+from ntkspec.report.figures.spectra import MOST_TOGETHER
 from ntkspec.report.legends import legend_below, mark, run_handles
 from ntkspec.report.records import Report
 from ntkspec.report.style import StyledRun, styled_runs, when_last
@@ -37,7 +37,8 @@ def caption(report: Report) -> Caption:
         f"network learns fastest {when_last(report)}. A cross marks the last mode whose eigenvalue is a "
         "number. Right: what would be left of the present error if the kernel stayed as it is; a band "
         "where no more is known. A trained network's kernel has learnt the targets: the curves say what "
-        "was learnt; those of an untrained one do not foretell it.",
+        "was learnt; those of an untrained one do not foretell it."
+        + left_out(len(aligned(report, "total")), MOST_TOGETHER),
     )
 
 
@@ -46,7 +47,8 @@ def draw(report: Report) -> Figure | None:
 
     Return None if no run's last snapshot has a resolved mode with which the targets can be compared.
     """
-    runs = aligned(report, "total")[: 3 * MOST_PANELS]
+    every = aligned(report, "total")
+    runs = every[:MOST_TOGETHER]
     if not runs:
         return None
     figure = new_figure(9.6, 4.6)
@@ -59,6 +61,7 @@ def draw(report: Report) -> Figure | None:
     outside.set_title(f"Targets outside of the first $k$ modes {text(when_last(report))}", fontsize=10)
     finish_shares(over_time, r"steps of learning rate $1/\lambda_{\max}$", r"$\|r(t)\|^2 / \|r(0)\|^2$")
     over_time.set_title("Residual, with the kernel as it is then", fontsize=10)
+    say_first(figure, len(every), MOST_TOGETHER)
     handles = run_handles([run for run, _ in runs], signed=len(runs) > 1)
     legend_below(figure, [*handles, *end_handles([alignment for _, alignment in runs])])
     return figure

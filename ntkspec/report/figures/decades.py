@@ -8,12 +8,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ntkspec.report import words
-from ntkspec.report.canvas import name_rows, new_axes, new_figure, text
+from ntkspec.report.canvas import name_rows, new_axes, new_figure, say_first, text
 from ntkspec.report.curves import KERNEL
-from ntkspec.report.figures import Caption
-from ntkspec.report.figures.spectra import MOST_PANELS
+from ntkspec.report.figures import Caption, left_out
+from ntkspec.report.figures.spectra import MOST_TOGETHER
 from ntkspec.report.records import Report
-from ntkspec.report.style import NO_GRID_COLOUR, styled_runs, when_last
+from ntkspec.report.style import NO_GRID_COLOUR, StyledRun, styled_runs, when_last
 from ntkspec.spectral.eigenvalues import Spectrum
 
 ORDER = 7  # among the figures
@@ -28,7 +28,7 @@ def caption(report: Report) -> Caption:
         alt="Dot plot of the smallest eigenvalue of each run on a log axis; arrows for unresolved ones.",
         caption="A dot is a number; an arrow says only that the value lies somewhere to the left of its bar: "
         "the floor, or what a network's activation regions leave. Only runs with kernels of the same samples "
-        "and outputs compare. A zero is exact.",
+        "and outputs compare. A zero is exact." + left_out(len(_runs(report)), MOST_TOGETHER),
     )
 
 
@@ -37,13 +37,15 @@ def draw(report: Report) -> Figure | None:
 
     An eigenvalue that is not resolved is drawn as an arrow that begins at the floor.
     """
-    runs = [run for run in styled_runs(report) if run.spectrum() is not None][: 3 * MOST_PANELS]
+    every = _runs(report)
+    runs = every[:MOST_TOGETHER]
     total, no_grid = (
         [each for run in runs if (each := run.spectrum(kernel)) is not None] for kernel in _KERNELS
     )
     if len(runs) < 2 or all(spectrum.zero for spectrum in total):
         return None
     figure = new_figure(9.0, 1.5 + 0.42 * len(runs))
+    say_first(figure, len(every), MOST_TOGETHER)
     axes = new_axes(figure, 1, 1)[0]
     axes.set_xscale("log")
     for row, run in enumerate(runs):
@@ -61,6 +63,10 @@ def draw(report: Report) -> Figure | None:
             ha="right", va="top", color=NO_GRID_COLOUR, fontsize=8.5,
         )  # fmt: skip
     return figure
+
+
+def _runs(report: Report) -> list[StyledRun]:
+    return [run for run in styled_runs(report) if run.spectrum() is not None]
 
 
 def _marks(drawn: Sequence[Spectrum]) -> str:

@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 
 from ntkspec.report import words
 from ntkspec.report.canvas import new_figure, text
-from ntkspec.report.figures import Caption
+from ntkspec.report.figures import Caption, left_out
 from ntkspec.report.names import snapshot_name
 from ntkspec.report.records import ModePictures, Report
 from ntkspec.report.style import StyledRun, styled_runs, when_last
+from ntkspec.report.thinning import first_of
 from ntkspec.spectral.frequency import PixelGrid
 
 ORDER = 8  # among the figures
@@ -81,7 +82,7 @@ def caption(report: Report) -> Caption:
         caption=f"The modes of each kernel as pictures, {when_last(report)}: mode 1 is the pattern that the "
         "network learns fastest, then 2, and so on; λ is its speed. Where the first patterns look like the "
         "target, training has tuned the kernel to it. Red and blue are values of opposite sign, white is "
-        f"zero; each picture has its own scale.{cells}{cycles}",
+        f"zero; each picture has its own scale.{cells}{cycles}{left_out(len(rows), MOST_RUNS)}",
     )
 
 
@@ -103,8 +104,7 @@ def draw(report: Report) -> Figure | None:
         _say(axes, LEFT - 0.05, top + 0.5, text(row.name, 24), ha="right", va="center", rotation=90)
         for at, mode in enumerate(row.modes):
             _draw(axes, row, at, LEFT + modes.index(mode) * ACROSS, top)
-    if every[MOST_RUNS:]:
-        _say(axes, LEFT, height - 0.05, f"The first {MOST_RUNS} of {len(every)} runs", ha="left", va="bottom")
+    _say(axes, LEFT, height - 0.05, first_of(len(every), MOST_RUNS), ha="left", va="bottom")
     axes.set(xlim=(0.0, width), ylim=(height, 0.0))
     return figure
 

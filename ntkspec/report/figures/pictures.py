@@ -7,9 +7,9 @@ import textwrap
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ntkspec.report.canvas import new_figure, new_panels, text
-from ntkspec.report.figures import Caption
-from ntkspec.report.figures.spectra import MOST_PANELS
+from ntkspec.report.canvas import new_figure, new_panels, say_first, text
+from ntkspec.report.figures import Caption, left_out
+from ntkspec.report.figures.spectra import MOST_TOGETHER
 from ntkspec.report.records import Picture, Report
 from ntkspec.report.style import styled_runs, when_last
 from ntkspec.report.tiles import tiles
@@ -23,7 +23,8 @@ def caption(report: Report) -> Caption:
         title="Reconstructions",
         alt="The target picture and the picture that each run has learnt.",
         caption=f"Each run's output {when_last(report)} beside its target; a higher PSNR and an MS-SSIM or "
-        "an IoU nearer to 1 are better.",
+        "an IoU nearer to 1 are better."
+        + left_out(len(tiles(styled_runs(report))), MOST_TOGETHER, "pictures"),
     )
 
 
@@ -32,7 +33,8 @@ def draw(report: Report) -> Figure | None:
 
     Return None if the report has no pictures.
     """
-    shown = tiles(styled_runs(report))[: 3 * MOST_PANELS]
+    every = tiles(styled_runs(report))
+    shown = every[:MOST_TOGETHER]
     if not shown:
         return None
     columns = min(len(shown), 7)
@@ -43,6 +45,7 @@ def draw(report: Report) -> Figure | None:
         _show(axes, tile.picture)
         name = "\n".join(textwrap.wrap(text(tile.name), 22)) or " "
         axes.set_xlabel(f"{name}\n{tile.quality}" if tile.quality else name, fontsize=8.5, linespacing=1.3)
+    say_first(figure, len(every), MOST_TOGETHER, "pictures")
     return figure
 
 

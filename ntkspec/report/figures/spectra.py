@@ -11,11 +11,12 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import ListedColormap, Normalize
 from matplotlib.figure import Figure
 
-from ntkspec.report.canvas import STYLE, new_axes, new_figure, new_panels, text
+from ntkspec.report.canvas import STYLE, new_axes, new_figure, new_panels, say_first, text
 from ntkspec.report.curves import draw_floor, draw_run, draw_spectrum, finish, finish_panels
-from ntkspec.report.figures import Caption
+from ntkspec.report.figures import Caption, left_out
 from ntkspec.report.legends import legend_below, mark_handles, run_handles, stage_handles
 from ntkspec.report.moments import by_step, moments, same_steps, step_colour
+from ntkspec.report.page_views import heading
 from ntkspec.report.records import Report
 from ntkspec.report.style import LATE, StyledRun, stages, styled_runs
 from ntkspec.report.thinning import few
@@ -24,6 +25,7 @@ from ntkspec.spectral.eigenvalues import Spectrum
 ORDER = 1  # among the figures
 
 MOST_PANELS = 16
+MOST_TOGETHER = 3 * MOST_PANELS  # curves, rows or pictures of other figures
 _TOGETHER = 8  # runs in one pair of axes
 _TICKS = 9  # of the bar of colours
 
@@ -41,11 +43,12 @@ _STEPWISE = (
 
 def caption(report: Report) -> Caption:
     """Return the figure's title, alternative text and caption."""
+    cut = left_out(len(with_kernel(styled_runs(report), "total")), MOST_PANELS)
     if by_step(report):
         return Caption(
             title="Spectra",
             alt="Log-log plot of kernel eigenvalues against their index, a colour for each snapshot.",
-            caption=_STEPWISE,
+            caption=_STEPWISE + cut,
         )
     return Caption(
         title="Spectra",
@@ -54,14 +57,15 @@ def caption(report: Report) -> Caption:
         "points can be learnt, wanted or not; it does not say what the network draws between the samples. "
         "A cross marks the last eigenvalue that is a number, and the rest of that curve lies below its "
         "floor, the thin line of its colour. A shaded band, wide enough to be seen only near a floor, is the "
-        f"stated error. {_FLOORS}",
+        f"stated error. {_FLOORS}{cut}",
     )
 
 
 def late_alone(report: Report) -> str:
     """Return a sentence for captions of figures of the stages `LATE`; "" if no snapshot is left out."""
     every = all(sum(stage in LATE for stage in stages(run)) == len(run.snapshots) for run in report.runs)
-    return "" if every else " Drawn: the middle and the end of training; the figure above has every snapshot."
+    drawn = "the middle and the end of training"
+    return "" if every else f" Drawn: {drawn}; the figure “{heading(report)}” has every snapshot."
 
 
 def draw(report: Report) -> Figure | None:
@@ -146,8 +150,7 @@ def _finish_panels(figure: Figure, panels: Sequence[Axes], runs: Sequence[Styled
         finish(panels[0], f"Spectrum: {text(runs[0].name)}")
         return
     finish_panels(panels, [text(run.short) for run in runs[: len(panels)]], _columns(len(panels)))
-    if len(panels) < len(runs):
-        figure.suptitle(f"The first {len(panels)} of {len(runs)} runs")
+    say_first(figure, len(runs), MOST_PANELS)
 
 
 def draw_steps(

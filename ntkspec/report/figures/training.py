@@ -16,6 +16,7 @@ from ntkspec.report.canvas import drawn, in_data, light_grid, new_axes, new_figu
 from ntkspec.report.curves import sign_of
 from ntkspec.report.figures import Caption
 from ntkspec.report.legends import FLOOR, legend_below, mark, run_handles
+from ntkspec.report.page_views import heading
 from ntkspec.report.records import Report
 from ntkspec.report.style import StyledRun, styled_runs
 from ntkspec.report.through_training import (
@@ -28,6 +29,7 @@ from ntkspec.report.through_training import (
     course,
     drawn_metrics,
     has_training,
+    kernels_of,
     log_beyond,
     metric_title,
     steps_of,
@@ -44,12 +46,13 @@ _HOLLOW: dict[str, Any] = {"markerfacecolor": "white"}
 
 def caption(report: Report) -> Caption:
     """Return the figure's title, alternative text and caption."""
+    others = f"; the figure “{heading(report)}” has the others" if len(kernels_of(report)) > 1 else ""
     metrics = (metric_title(report, name) for name in drawn_metrics(report))
     return Caption(
         title="Through training",
         alt=f"Panels against the step of training: {'; '.join((*TITLES.values(), *metrics))}. A line for "
         "each run.",
-        caption="Every snapshot, of the total kernel; the figure above has the others. A filled mark is a "
+        caption=f"Every snapshot, of the total kernel{others}. A filled mark is a "
         "number. A hollow triangle says only that the value lies between zero and there: up to the floor, "
         "or to what a network's activation regions leave. A cross at the lower edge is exactly "
         "zero, the thin line the floor. Kernel distance is 1 - <K_t, K_0> / (|K_t| |K_0|), with Frobenius "
