@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 import ntkspec
-from ntkspec.cli import DONE, FAILED, Parser, run_command
+from ntkspec.commands.cli import DONE, FAILED, Parser, run_command
 from ntkspec.errors import UsageError
 
 sys.path.insert(0, str(Path(__file__).parent / "studies"))

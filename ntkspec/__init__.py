@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from ntkspec._version import __version__
 from ntkspec.errors import NtkspecError
-from ntkspec.systems import require_unix
+from ntkspec.machine.systems import require_unix
 
 require_unix()
 
@@ -36,7 +36,7 @@ if TYPE_CHECKING:  # the tables below, for type checkers and editors; a test com
     from ntkspec.kernel.linear_operator import operator as operator
     from ntkspec.report.from_json import read_report as read_report
     from ntkspec.report.records import Report as Report
-    from ntkspec.side_by_side import analyze_runs as analyze_runs
+    from ntkspec.runs.side_by_side import analyze_runs as analyze_runs
     from ntkspec.spectral import Spectrum as Spectrum
     from ntkspec.spectral import bounds as bounds
     from ntkspec.spectral import spectrum as spectrum
@@ -65,7 +65,7 @@ HOMES = {  # public name -> the module that it is loaded from, which never bears
     "SparseFactor": "ntkspec.jacobian",
     "Spectrum": "ntkspec.spectral",
     "alignment": "ntkspec.spectral.alignment",
-    "analyze_runs": "ntkspec.side_by_side",
+    "analyze_runs": "ntkspec.runs.side_by_side",
     "bounds": "ntkspec.spectral",
     "eigenfunctions": "ntkspec.spectral.eigenfunctions",
     "gram": "ntkspec.kernel.dense",

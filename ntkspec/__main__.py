@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from ntkspec._version import PRODUCER
-from ntkspec.cli import BAD_INPUT, DONE, begin, run_command
+from ntkspec.commands.cli import BAD_INPUT, DONE, begin, run_command
 from ntkspec.errors import not_one_of
 
 COMMANDS = {
@@ -19,7 +19,7 @@ COMMANDS = {
     "completion": "print the script by which a shell completes all this",
 }
 
-MODULES = {name: f"ntkspec.{name}" for name in COMMANDS} | {"export": "ntkspec.export_checkpoints"}
+MODULES = {name: f"ntkspec.{name}" for name in COMMANDS} | {"export": "ntkspec.commands.export_checkpoints"}
 TRIALS = ("analyze", "validate")  # which read run files that others wrote
 
 

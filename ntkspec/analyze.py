@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 if __name__ == "__main__":  # before NumPy and SciPy take their half second
-    from ntkspec.cli import begin
+    from ntkspec.commands.cli import begin
 
     begin(trials=True)
 
@@ -12,11 +12,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from ntkspec.cli import DONE, FAILED, Parser, after, console, run_command
-from ntkspec.progress import progress
+from ntkspec.commands.cli import DONE, FAILED, Parser, after, console, run_command
+from ntkspec.commands.progress import progress
+from ntkspec.commands.run_options import add_settings, settings_of
 from ntkspec.report.places import Places
-from ntkspec.run_options import add_settings, settings_of
-from ntkspec.side_by_side import analyze_runs as analyze_runs
+from ntkspec.runs.side_by_side import analyze_runs as analyze_runs
 
 EXAMPLE = """\
 examples:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 if __name__ == "__main__":  # before NumPy and SciPy take their half second
-    from ntkspec.cli import begin
+    from ntkspec.commands.cli import begin
 
     begin()
 
@@ -13,22 +13,22 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from ntkspec.batch_request import Batch, read_batch
-from ntkspec.batch_request import make_parser as make_parser  # as every command has it
-from ntkspec.cli import DONE, FAILED, in_words, line_on_stderr, one_line, run_command
 from ntkspec.cluster.jobs import Ended, run_jobs
 from ntkspec.cluster.profile import read_profile
 from ntkspec.cluster.workers import SLURM, Cluster
+from ntkspec.commands.cli import DONE, FAILED, in_words, line_on_stderr, one_line, run_command
+from ntkspec.commands.progress import Say, progress
 from ntkspec.errors import NtkspecError, UsageError
 from ntkspec.extras import needs_cluster
 from ntkspec.population.analysis_job import RunDone, RunJob, analyse
+from ntkspec.population.batch_request import Batch, read_batch
+from ntkspec.population.batch_request import make_parser as make_parser  # as every command has it
 from ntkspec.population.batched import Gathered, Tally, gather, is_reported, remaining
 from ntkspec.population.report import Failed
 from ntkspec.population.report.apart import write_population_apart
 from ntkspec.population.results import note_failure
-from ntkspec.progress import Say, progress
 from ntkspec.report.write import JSON, PAGE
-from ntkspec.shared_kernels import write_kernels_with
+from ntkspec.runs.shared_kernels import write_kernels_with
 
 RunEnded = Ended[RunJob, RunDone]
 

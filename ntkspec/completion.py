@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 if __name__ == "__main__":  # before the commands are imported
-    from ntkspec.cli import begin
+    from ntkspec.commands.cli import begin
 
     begin()
 
@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 
 from ntkspec.__main__ import COMMANDS, MODULES
-from ntkspec.cli import DONE, Parser, run_command
+from ntkspec.commands.cli import DONE, Parser, run_command
 from ntkspec.extras import needs_completion
 
 SHELLS = ("bash", "zsh", "tcsh", "fish")

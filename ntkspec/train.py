@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 if __name__ == "__main__":  # before PyTorch takes its seconds
-    from ntkspec.cli import begin
+    from ntkspec.commands.cli import begin
 
     begin()
 
@@ -18,16 +18,16 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ntkspec.cli import after, console, run_command, warn, warnings_as_lines
+from ntkspec.commands.cli import after, console, run_command, warn, warnings_as_lines
+from ntkspec.commands.progress import Say, progress
+from ntkspec.commands.train_request import Command, read_command
+from ntkspec.commands.train_request import make_parser as make_parser  # as every command has it
 from ntkspec.display import format_seconds
 from ntkspec.extras import needs_torch
-from ntkspec.memory import format_bytes
+from ntkspec.machine.memory import format_bytes
 from ntkspec.nets.config import TrainConfig
 from ntkspec.nets.devices import described, find_device
-from ntkspec.progress import Say, progress
 from ntkspec.qualities import QUALITIES, quality_of, values_of
-from ntkspec.train_request import Command, read_command
-from ntkspec.train_request import make_parser as make_parser  # as every command has it
 
 if TYPE_CHECKING:
     import numpy as np

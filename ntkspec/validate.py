@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 if __name__ == "__main__":  # before NumPy and h5py take their time
-    from ntkspec.cli import begin
+    from ntkspec.commands.cli import begin
 
     begin(trials=True)
 
@@ -13,8 +13,8 @@ from functools import partial
 from pathlib import Path
 
 from ntkspec import sandbox
-from ntkspec.cli import DONE, UNEXPECTED, Parser, one_line, positive, run_command
-from ntkspec.memory import format_bytes
+from ntkspec.commands.cli import DONE, UNEXPECTED, Parser, one_line, positive, run_command
+from ntkspec.machine.memory import format_bytes
 from ntkspec.store import open_run
 
 EXAMPLE = "example:\n  python -m ntkspec.validate run.h5 other-writer.h5\n"

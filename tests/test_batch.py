@@ -24,7 +24,7 @@ from ntkspec.population.batched import remaining, run_files
 from ntkspec.population.report import write_population
 from ntkspec.population.results import all_made, asked, identify
 from ntkspec.report import read_report
-from ntkspec.run_analysis import RunSettings, analyze_run
+from ntkspec.runs.analysis import RunSettings, analyze_run
 
 CPU = RunSettings(backend="cpu")
 JOB = RunJob("", "results", CPU)

@@ -17,7 +17,14 @@ from machines import Machine
 import ntkspec
 import ntkspec.analyze
 from ntkspec.errors import UsageError
-from ntkspec.memory import GIB, LIBRARIES, PROCESSES_HERE, available_bytes, budget_bytes, capacity_bytes
+from ntkspec.machine.memory import (
+    GIB,
+    LIBRARIES,
+    PROCESSES_HERE,
+    available_bytes,
+    budget_bytes,
+    capacity_bytes,
+)
 
 
 @pytest.fixture

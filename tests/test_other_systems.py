@@ -13,10 +13,10 @@ import needs
 import psutil
 import pytest
 
-from ntkspec import _io, memory
+from ntkspec import _io
 from ntkspec.errors import UnsupportedSystemError
-from ntkspec.machine import linux
-from ntkspec.systems import require_unix
+from ntkspec.machine import linux, memory
+from ntkspec.machine.systems import require_unix
 
 TESTS = Path(__file__).parent
 ROOT = TESTS.parent

@@ -56,8 +56,8 @@ for statement in {statements!r}:
 STATEMENTS = (
     "import ntkspec\nfor name in ntkspec.__all__: getattr(ntkspec, name)",
     "from ntkspec.analyze import analyze_runs",
-    "import ntkspec.validate, ntkspec.train, ntkspec.__main__, ntkspec.cli, ntkspec.sandbox",
-    "import ntkspec.export, ntkspec.export.__main__, ntkspec.export_checkpoints",
+    "import ntkspec.validate, ntkspec.train, ntkspec.__main__, ntkspec.commands.cli, ntkspec.sandbox",
+    "import ntkspec.export, ntkspec.export.__main__, ntkspec.commands.export_checkpoints",
 )
 
 
@@ -171,7 +171,7 @@ def test_rooms_are_reached_by_their_names():
     code = (
         "import sys, ntkspec\n"
         "assert 'numpy' not in sys.modules\n"
-        "assert ntkspec.spectral.Rank and ntkspec.store.Run and ntkspec.memory.GIB\n"
+        "assert ntkspec.spectral.Rank and ntkspec.store.Run and ntkspec.machine.memory.GIB\n"
         "for name in ('nowhere', '__wrapped__'):\n"
         "    assert not hasattr(ntkspec, name)\n"
     )

@@ -13,7 +13,7 @@ import pytest
 import runs
 
 from ntkspec import analyze
-from ntkspec.progress import progress
+from ntkspec.commands.progress import progress
 
 OFTEN = 0.01  # seconds
 
@@ -72,7 +72,7 @@ def test_a_file_gets_the_newest_step_again_and_again():
 
 def test_lines_say_how_many_minutes_have_passed(monkeypatch):
     usual = time.monotonic
-    monkeypatch.setattr("ntkspec.progress.time", Clock([0.0, 120.0, 630.0]))
+    monkeypatch.setattr("ntkspec.commands.progress.time", Clock([0.0, 120.0, 630.0]))
     assert time.monotonic is usual
     with standard_error() as stderr, progress(every=OFTEN):
         stderr.wait_for("[2.0 min] starting\n[10.5 min] starting\n[15.0 min] starting\n")

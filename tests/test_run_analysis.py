@@ -24,8 +24,8 @@ from ntkspec.report.compare import assemble, find_baseline, sample_warnings
 from ntkspec.report.from_json import read_report
 from ntkspec.report.to_json import to_json
 from ntkspec.report.write import write_json_file
-from ntkspec.run_analysis import RunSettings, analyze_run
-from ntkspec.run_samples import digest, draw
+from ntkspec.runs.analysis import RunSettings, analyze_run
+from ntkspec.runs.samples import digest, draw
 from ntkspec.spectral import distance
 
 GOLDEN = Path(__file__).parent.parent / "data" / "golden"

@@ -253,7 +253,7 @@ def test_runs_beside_a_report_that_was_read(report, tmp_path, monkeypatch):
     write_json_file(report, tmp_path / "report.json")
     read = ntkspec.read_report(tmp_path / "report.json")
     opened = []
-    from ntkspec import side_by_side
+    from ntkspec.runs import side_by_side
 
     monkeypatch.setattr(
         side_by_side, "open_run", lambda path, **more: opened.append(path) or ntkspec.open_run(path, **more)

@@ -29,9 +29,9 @@ from ntkspec.errors import (
 )
 from ntkspec.kernel import files
 from ntkspec.report.places import names_in_file
-from ntkspec.run_samples import drawn
-from ntkspec.run_settings import RunSettings
-from ntkspec.shared_kernels import compute_square, write_kernels_with
+from ntkspec.runs.samples import drawn
+from ntkspec.runs.settings import RunSettings
+from ntkspec.runs.shared_kernels import compute_square, write_kernels_with
 from ntkspec.spectral.ablation import sums_of_blocks
 
 CPU = RunSettings("end", backend="cpu")

@@ -17,7 +17,7 @@ import runs
 
 from ntkspec import __main__ as script
 from ntkspec import analyze, train, validate
-from ntkspec.cli import run_command
+from ntkspec.commands.cli import run_command
 
 PYTHON = [sys.executable, "-m"]
 

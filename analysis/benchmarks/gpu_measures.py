@@ -22,7 +22,7 @@ from ntkspec.backend import band, device_eigenvalues
 from ntkspec.backend.device_eigenvalues import DeviceEigenvalues, DevicePanels
 from ntkspec.jacobian import Jacobian
 from ntkspec.kernel.problem import Kernel
-from ntkspec.run_analysis import RunSettings, analyze_run
+from ntkspec.runs.analysis import RunSettings, analyze_run
 from ntkspec.spectral import bounds, verify
 from ntkspec.spectral.solvers import SOLVERS
 

@@ -15,7 +15,7 @@ from matplotlib.axes import Axes
 import ntkspec
 from analysis.paper import command
 from analysis.paper.drawing import NAMES, new_axes, new_figure, save
-from ntkspec.cli import positive
+from ntkspec.commands.cli import positive
 from ntkspec.population.packed import no_runs
 from ntkspec.population.sources import spread
 from ntkspec.report.records import Picture

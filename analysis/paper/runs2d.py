@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from analysis.paper import command
 from analysis.paper.study import trainings
-from ntkspec.cli import positive
+from ntkspec.commands.cli import positive
 from ntkspec.nets.presets import PRESETS
 
 

@@ -25,7 +25,7 @@ import psutil
 from cluster_here import cluster, end, finished, free_port, start_scheduler, start_workers, worker_processes
 
 import ntkspec
-from ntkspec.cli import Parser, positive, run_command
+from ntkspec.commands.cli import Parser, positive, run_command
 from ntkspec.population.made_by import made_by
 
 RUNS, SAMPLES, WORKERS = 24, 300, 2

@@ -25,7 +25,7 @@ import psutil
 from batch_kills import make_runs
 from tables import markdown, put
 
-from ntkspec.cli import Parser, positive, run_command
+from ntkspec.commands.cli import Parser, positive, run_command
 from ntkspec.population.made_by import made_by
 from ntkspec.population.results import all_made
 

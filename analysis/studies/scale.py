@@ -37,7 +37,7 @@ from tables import METHOD, put
 
 from ntkspec.jacobian import Jacobian
 from ntkspec.kernel.problem import Kernel
-from ntkspec.memory import GIB, LARGEST
+from ntkspec.machine.memory import GIB, LARGEST
 from ntkspec.population.made_by import made_by
 
 PAGE = METHOD.with_name("scale.md")

@@ -31,8 +31,8 @@ from tables import markdown
 from ntkspec import Block, DenseFactor, Jacobian, Parameter, RunWriter, SparseFactor, open_run, write_kernels
 from ntkspec.population.made_by import made_by
 from ntkspec.report.places import names_in_file
-from ntkspec.run_analysis import RunSettings
-from ntkspec.shared_kernels import SIDE, SquareJob, write_kernels_with
+from ntkspec.runs.analysis import RunSettings
+from ntkspec.runs.shared_kernels import SIDE, SquareJob, write_kernels_with
 from ntkspec.spectral.ablation import sums_of_blocks
 
 RESULT = Path(__file__).parents[1] / "results" / "shared_gram.json"

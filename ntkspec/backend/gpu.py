@@ -19,7 +19,7 @@ from ntkspec.backend.in_place import DeviceInPlace
 from ntkspec.backend.protocol import Array, BackendName, Matrices, solver_failed
 from ntkspec.errors import BackendError, MemoryBudgetError
 from ntkspec.jacobian import Matrix
-from ntkspec.memory import SHARE
+from ntkspec.machine.memory import SHARE
 from ntkspec.summation import NARROW, panel_of, panels
 
 THREADS = 128  # of a block: rows on the right side that share one on the left, or columns of a tile

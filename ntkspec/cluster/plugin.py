@@ -10,7 +10,7 @@ from distributed import Status, WorkerPlugin
 
 from ntkspec.cluster.shares import take_device
 from ntkspec.errors import BackendError
-from ntkspec.memory import PROCESSES_HERE
+from ntkspec.machine.memory import PROCESSES_HERE
 
 if TYPE_CHECKING:
     from distributed import Worker

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ntkspec.errors import BackendError
-from ntkspec.memory import PROCESSES_HERE
+from ntkspec.machine.memory import PROCESSES_HERE
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 THREADS = (

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from ntkspec.export.evaluation import evaluate
 from ntkspec.export.graph import result_bytes
 from ntkspec.export.plans import WORKING_COPIES, BlockPlan
-from ntkspec.memory import GIB, available_bytes, budget_bytes, format_bytes, require
+from ntkspec.machine.memory import GIB, available_bytes, budget_bytes, format_bytes, require
 
 CHUNK_SHARE, CHUNK_LIMIT = 0.25, GIB // 4  # of the free memory, and bytes; a chunk takes the smaller
 SCANNED_AT_ONCE = 32  # samples, so that progress is seen

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from ntkspec._io import first_line
-from ntkspec.counts import LARGEST, whole_number
+from ntkspec.arguments.counts import LARGEST, whole_number
 from ntkspec.errors import UsageError
 from ntkspec.export.copying import convert
 from ntkspec.nets.checkpoint import can_hold, kind_of

@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.progress import track
 from torch import Tensor, nn
 
+from ntkspec.arguments.roles import Roles
 from ntkspec.errors import ExportError
 from ntkspec.export.alone import check_alone
 from ntkspec.export.arrays import ArrayLike, as_array
@@ -31,8 +32,7 @@ from ntkspec.export.regions import Regions
 from ntkspec.export.tolerance import largest
 from ntkspec.export.uses.find import forget_numbers
 from ntkspec.jacobian import Jacobian
-from ntkspec.memory import budget_bytes
-from ntkspec.roles import Roles
+from ntkspec.machine.memory import budget_bytes
 
 WORTH_A_NOTE = 4096  # numbers of a dense parameter
 

@@ -14,13 +14,13 @@ from typing import Any
 
 from torch import nn
 
-from ntkspec.counts import whole_number
+from ntkspec.arguments.counts import whole_number
+from ntkspec.arguments.roles import Roles
 from ntkspec.errors import ExportError, UsageError
 from ntkspec.export.arrays import ArrayLike, as_array, as_indices, as_picture
 from ntkspec.export.driver import Options, Stream, export
 from ntkspec.export.prepare import ExportWarning, Precision
 from ntkspec.jacobian import Block
-from ntkspec.roles import Roles
 from ntkspec.store.texts import check_label, one_level
 from ntkspec.store.writer import RunWriter
 

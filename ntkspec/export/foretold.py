@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ntkspec.display import counted, format_seconds, html_table, listed
 from ntkspec.export.plans import BlockPlan
-from ntkspec.memory import format_bytes
+from ntkspec.machine.memory import format_bytes
 
 WORTH_A_WARNING = 2 * 10**9  # bytes of a file
 WORTH_A_LOOK = 10**8  # bytes of a file that one dense block is most of

@@ -8,13 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from ntkspec.counts import whole_number
+from ntkspec.arguments.counts import whole_number
+from ntkspec.arguments.roles import Roles
 from ntkspec.export.arrays import ArrayLike, as_array
 from ntkspec.export.driver import Options, Stream, export
 from ntkspec.export.prepare import ExportWarning, Precision
 from ntkspec.jacobian import Block, Jacobian
-from ntkspec.memory import available_bytes, require
-from ntkspec.roles import Roles
+from ntkspec.machine.memory import available_bytes, require
 
 
 def jacobian(

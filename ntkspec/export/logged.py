@@ -11,7 +11,7 @@ import torch
 
 from ntkspec.errors import UsageError, shown
 from ntkspec.kernel.problem import Kernel
-from ntkspec.memory import budget_bytes, format_bytes
+from ntkspec.machine.memory import budget_bytes, format_bytes
 from ntkspec.qualities import stored
 from ntkspec.spectral.choose import solve_all
 from ntkspec.spectral.distance import Reference

@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
+from ntkspec.arguments.roles import Roles, check_roles, role_of
 from ntkspec.export.forms import Form, Kind
 from ntkspec.export.prepare import Owned, Prepared
-from ntkspec.roles import Roles, check_roles, role_of
 from ntkspec.store.texts import one_level
 
 WORKING_COPIES = 5  # of a dense chunk: rows, columns, their stack, the block, absolute values

@@ -10,6 +10,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
+from ntkspec.arguments.roles import Roles
 from ntkspec.export.alone import compares_alone
 from ntkspec.export.budget import Budget, saved_bytes
 from ntkspec.export.chunk_blocks import ProductBlock, RowsBlock
@@ -25,7 +26,6 @@ from ntkspec.export.rank_one import MOST_LEVELS, find_layout
 from ntkspec.export.sparse_rows import SparseRows
 from ntkspec.export.steady import Start
 from ntkspec.export.tolerance import largest
-from ntkspec.roles import Roles
 
 PROBES = 7  # samples, spread over the data
 LARGE = 100_000  # numbers of a parameter whose rows are searched for zeros

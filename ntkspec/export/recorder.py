@@ -13,7 +13,8 @@ from typing import Any
 from torch import Tensor, nn
 
 from ntkspec._io import first_line
-from ntkspec.counts import whole_number
+from ntkspec.arguments.counts import whole_number
+from ntkspec.arguments.roles import Roles
 from ntkspec.display import format_seconds
 from ntkspec.errors import UsageError
 from ntkspec.export.arrays import ArrayLike, as_array
@@ -24,8 +25,7 @@ from ntkspec.export.logged import Log, cost_of_log, finite, kernel_numbers, numb
 from ntkspec.export.notes import Notes
 from ntkspec.export.prepare import ExportWarning, Precision
 from ntkspec.export.schedule import Every, Schedule
-from ntkspec.roles import Roles
-from ntkspec.signals import interruption_of
+from ntkspec.machine.signals import interruption_of
 from ntkspec.spectral.distance import Reference
 from ntkspec.store.texts import check_label
 

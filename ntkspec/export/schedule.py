@@ -7,7 +7,7 @@ from bisect import bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from ntkspec.counts import whole_number
+from ntkspec.arguments.counts import whole_number
 from ntkspec.errors import UsageError, shown
 
 Every = int | Iterable[int]

@@ -10,10 +10,10 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from ntkspec.arguments.real_arrays import FLOATS, INTEGERS, as_indices, as_real, is_stored_as
 from ntkspec.display import NotAnArray, counted
 from ntkspec.errors import UsageError
-from ntkspec.memory import format_bytes
-from ntkspec.real_arrays import FLOATS, INTEGERS, as_indices, as_real, is_stored_as
+from ntkspec.machine.memory import format_bytes
 
 
 class ArrayFactor(NotAnArray, ABC):

@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from ntkspec.counts import whole_number
+from ntkspec.arguments.counts import whole_number
 from ntkspec.display import NotAnArray, counted
 from ntkspec.errors import UsageError, shown
 from ntkspec.jacobian.array_factor import ArrayFactor
 from ntkspec.jacobian.factor import Factor, Matrix
 from ntkspec.jacobian.ones import Ones
 from ntkspec.jacobian.outputs import Outputs, rows_per_sample
-from ntkspec.memory import format_bytes
+from ntkspec.machine.memory import format_bytes
 
 
 @dataclass(frozen=True)

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ntkspec.arguments.real_arrays import as_positions
 from ntkspec.display import Named, NotAnArray, counted, html_table, listed
 from ntkspec.errors import UsageError, shown
 from ntkspec.jacobian.block import Block
 from ntkspec.jacobian.outputs import Outputs, rows_per_sample
 from ntkspec.jacobian.rates import check_rates, with_rate
-from ntkspec.memory import format_bytes
-from ntkspec.real_arrays import as_positions
+from ntkspec.machine.memory import format_bytes
 
 
 @dataclass(frozen=True, repr=False, eq=False)

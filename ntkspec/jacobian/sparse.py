@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from ntkspec.counts import whole_number
+from ntkspec.arguments.counts import whole_number
 from ntkspec.errors import UsageError
 from ntkspec.jacobian.array_factor import ArrayFactor, largest_of_samples
 from ntkspec.jacobian.dense import count_of_mode
 from ntkspec.jacobian.factor import Numbers
 from ntkspec.jacobian.outputs import Outputs
-from ntkspec.memory import samples_at_once
+from ntkspec.machine.memory import samples_at_once
 
 if TYPE_CHECKING:  # it takes longer to load than everything that reading and checking a run file needs
     import scipy.sparse as sp

@@ -9,15 +9,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ntkspec.arguments.counts import whole_number
 from ntkspec.backend import Array, Backend, CpuBackend
-from ntkspec.counts import whole_number
 from ntkspec.errors import MemoryBudgetError, UsageError, shown
 from ntkspec.jacobian import Jacobian
 from ntkspec.kernel import tiles
 from ntkspec.kernel.forms import TileForm
 from ntkspec.kernel.problem import Kernel
 from ntkspec.kernel.value_range import overflow
-from ntkspec.memory import BUDGET, format_bytes
+from ntkspec.machine.memory import BUDGET, format_bytes
 
 SMALLEST_TILE = 32  # rows of a tile, at least, where memory is short
 FEWER = "or use fewer samples, ⟦--precision=float32⟧, or ⟦--method=lanczos⟧"

@@ -23,7 +23,7 @@ from ntkspec.kernel.assembly import Assembly, ShareDone, require_finite
 from ntkspec.kernel.kernel_file import KernelFile
 from ntkspec.kernel.problem import Kernel, blocks_of
 from ntkspec.kernel.value_range import check_range
-from ntkspec.memory import samples_at_once
+from ntkspec.machine.memory import samples_at_once
 from ntkspec.store.disk import writing
 
 SECONDS = 5.0  # between writes to disk
@@ -45,7 +45,7 @@ def write_kernels(
     The budget covers tiles and factors. The kernels are in the file, and the operating system keeps its pages
     in memory only while there is room. A complete file of the same Jacobian and settings is not changed. An
     interrupted file is continued, and the result has the same bits as without the interruption. It may also
-    have been begun by `ntkspec.shared_kernels.write_kernels_with`.
+    have been begun by `ntkspec.runs.shared_kernels.write_kernels_with`.
 
     Args:
         path: the file to write.

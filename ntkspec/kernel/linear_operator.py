@@ -13,7 +13,7 @@ from ntkspec.jacobian import Jacobian, Outputs
 from ntkspec.kernel.problem import Kernel
 from ntkspec.kernel.term import TermOperator, apply
 from ntkspec.kernel.value_range import check_not_too_small
-from ntkspec.memory import require
+from ntkspec.machine.memory import require
 
 
 def operator(

@@ -21,7 +21,7 @@ from ntkspec.errors import UsageError, not_one_of
 from ntkspec.jacobian import Block, Jacobian, Outputs, check_outputs, rows_per_sample
 from ntkspec.kernel.checks import check_jacobians, check_parts, check_same_parameters
 from ntkspec.kernel.term import Term
-from ntkspec.memory import BUDGET, SHARE, budget_bytes, require
+from ntkspec.machine.memory import BUDGET, SHARE, budget_bytes, require
 
 T = TypeVar("T")
 

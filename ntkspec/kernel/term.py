@@ -19,7 +19,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from ntkspec.backend import Array, Backend
 from ntkspec.jacobian import Block, Outputs, Pair, rows_per_sample
-from ntkspec.memory import samples_at_once
+from ntkspec.machine.memory import samples_at_once
 from ntkspec.summation import over_samples, pairwise, panels
 
 T = TypeVar("T")

@@ -9,7 +9,7 @@ from typing import TypeAlias
 from ntkspec.errors import UsageError, not_one_of, shown
 from ntkspec.report.records import Report, RunReport, SnapshotReport
 from ntkspec.spectral.alignment import Alignment
-from ntkspec.spectral.eigenvalues import Spectrum
+from ntkspec.spectral.record import Spectrum
 
 Part: TypeAlias = RunReport | SnapshotReport | Spectrum | Alignment
 What: TypeAlias = Report | Part | Mapping[str, Part]

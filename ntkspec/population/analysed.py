@@ -11,7 +11,7 @@ import numpy as np
 from ntkspec.population.made_by import made_by
 from ntkspec.population.outcomes import Curve, Outcome, Stage, indices
 from ntkspec.report.records import SnapshotReport
-from ntkspec.run_analysis import RunSettings, analyze_run
+from ntkspec.runs.analysis import RunSettings, analyze_run
 from ntkspec.spectral import Spectrum
 from ntkspec.spectral.bounds.checked import CheckedBound
 from ntkspec.store import open_run

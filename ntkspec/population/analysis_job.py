@@ -14,7 +14,7 @@ from ntkspec.errors import RunFileError
 from ntkspec.population.results import find, forget_failure, identify, remember, write_results
 from ntkspec.report.compare import assemble
 from ntkspec.report.summary import failures
-from ntkspec.run_analysis import RunSettings, analyze_run
+from ntkspec.runs.analysis import RunSettings, analyze_run
 
 
 @dataclass(frozen=True)

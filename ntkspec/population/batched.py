@@ -15,7 +15,7 @@ from ntkspec.population.json_files import OTHER_SHAPE, read_json
 from ntkspec.population.report import Failed
 from ntkspec.population.report.write import FOLDER, JSON
 from ntkspec.population.results import Made, all_failures, all_made, asked, is_whole
-from ntkspec.run_analysis import RunSettings
+from ntkspec.runs.analysis import RunSettings
 
 
 def run_files(patterns: Sequence[str]) -> list[str]:

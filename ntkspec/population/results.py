@@ -16,12 +16,12 @@ from pathlib import Path
 
 from ntkspec._version import __version__
 from ntkspec.errors import NtkspecError, OutputError, RunFileError
-from ntkspec.file_sign import Sign, sign_of
+from ntkspec.machine.file_sign import Sign, sign_of
 from ntkspec.population.json_files import OTHER_SHAPE, read_json, write_json
 from ntkspec.population.report import Failed
 from ntkspec.report import Report
 from ntkspec.report.write import FOLDER, PAGE, write_data, write_everything
-from ntkspec.run_analysis import RunSettings
+from ntkspec.runs.analysis import RunSettings
 
 MADE = "made.json"
 FAILED = "failed"  # folder of the errors of runs that could not be analysed

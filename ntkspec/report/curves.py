@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ntkspec.report.canvas import drawn, in_data, light_grid, say
 from ntkspec.report.style import MARKERS, STAGES, Stage, StyledRun, stages
 from ntkspec.report.thinning import thinned
-from ntkspec.spectral.eigenvalues import Spectrum
+from ntkspec.spectral.record import Spectrum
 
 INDEX_LABEL = "index $i$"
 KERNEL = r"$J\,J^{\mathsf{T}}$"

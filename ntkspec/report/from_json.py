@@ -19,8 +19,8 @@ from ntkspec.spectral.bounds.checked import CheckedBound
 from ntkspec.spectral.bounds.record import Bound, Quantity, Side
 from ntkspec.spectral.consistency import Check
 from ntkspec.spectral.distance import KernelDistance
-from ntkspec.spectral.eigenvalues import Spectrum
 from ntkspec.spectral.rank import Rank
+from ntkspec.spectral.record import Spectrum
 from ntkspec.spectral.regions import Regions
 
 

@@ -23,7 +23,7 @@ from ntkspec.report.curves import (
 )
 from ntkspec.report.records import Report
 from ntkspec.report.style import STAGE_TITLES, STAGES, Stage, StyledRun, last_name
-from ntkspec.spectral.eigenvalues import Spectrum
+from ntkspec.spectral.record import Spectrum
 
 FLOOR = "numerical floor"  # the entry of the floors
 

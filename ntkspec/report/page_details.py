@@ -13,7 +13,7 @@ from ntkspec.report.records import RunReport, SnapshotReport
 from ntkspec.report.style import StyledRun
 from ntkspec.report.to_json import plain
 from ntkspec.spectral.bounds.checked import CheckedBound
-from ntkspec.spectral.eigenvalues import Spectrum
+from ntkspec.spectral.record import Spectrum
 
 _LONGEST_CONFIG = 20_000  # characters
 

@@ -31,8 +31,8 @@ from ntkspec.report.through_training import (
 )
 from ntkspec.report.to_json import rounded
 from ntkspec.spectral.alignment import Alignment
-from ntkspec.spectral.eigenvalues import Spectrum
-from ntkspec.spectral.plain import number
+from ntkspec.spectral.record import Spectrum
+from ntkspec.spectral.report_values import number
 
 _INK = "#1d1d1f"  # of the light theme
 _ALIGNED = ("alignment", "residual")

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ntkspec.counts import as_index
+from ntkspec.arguments.counts import as_index
 from ntkspec.display import Named, NotAnArray, counted, digits, html_table, listed
 from ntkspec.errors import UsageError, named_path, not_one_of
 from ntkspec.frames import data_frame
@@ -28,7 +28,7 @@ from ntkspec.spectral.alignment import Alignment
 from ntkspec.spectral.bounds.checked import CheckedBound as CheckedBound
 from ntkspec.spectral.consistency import Check
 from ntkspec.spectral.distance import KernelDistance
-from ntkspec.spectral.eigenvalues import Spectrum
+from ntkspec.spectral.record import Spectrum
 from ntkspec.store.by_key import by_key
 from ntkspec.store.pictures import Picture as Picture
 
@@ -108,7 +108,7 @@ class RunReport(NotAnArray, Named):
     warnings: tuple[str, ...] = ()
     inputs: str | None = None  # digest of the samples' coordinates, equal where these are; None: not known
     digest: str | None = None  # the run file's own; None: it has none, or it is not known
-    place: str | None = None  # of the run file, see `ntkspec.file_sign.place_of`; None: not known
+    place: str | None = None  # of the run file, see `ntkspec.machine.file_sign.place_of`; None: not known
     origin: str = ""  # producer and backend that computed it, if not those of the report
 
     @property

@@ -10,7 +10,7 @@ from typing import Literal
 from ntkspec.report.names import clean, run_names, snapshot_name
 from ntkspec.report.records import Report, RunReport, SnapshotReport
 from ntkspec.spectral.alignment import Alignment
-from ntkspec.spectral.eigenvalues import Spectrum
+from ntkspec.spectral.record import Spectrum
 
 Kind = Literal["baseline", "ffe", "mpe", "other"]
 Stage = Literal["init", "mid", "end"]

@@ -16,7 +16,7 @@ from ntkspec.report.style import styled_runs, when_last
 from ntkspec.report.summary import ComparisonRow, ComparisonTable, comparison_table, failures, notes
 from ntkspec.report.terminal_columns import Column, print_columns, print_line, with_rows, written
 from ntkspec.report.terminal_details import print_details, thorough
-from ntkspec.spectral.eigenvalues import Spectrum
+from ntkspec.spectral.record import Spectrum
 
 _MOST_WARNINGS = 5  # that are printed
 

@@ -16,7 +16,7 @@ from ntkspec.report.style import styled_runs
 from ntkspec.report.summary import certified_note, comparison_table
 from ntkspec.report.terminal_columns import Column, alike, print_columns, print_line, with_rows, written
 from ntkspec.report.thinning import few
-from ntkspec.spectral.eigenvalues import Spectrum
+from ntkspec.spectral.record import Spectrum
 
 _LETTERS = 16  # of a snapshot's name
 _SHOWN = ("theorem1", "weyl_lower", "weyl_upper")  # bounds with a line of their own

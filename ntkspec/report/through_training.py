@@ -11,7 +11,7 @@ from ntkspec.report import words
 from ntkspec.report.names import clean, named_snapshots
 from ntkspec.report.records import Report, RunReport, SnapshotReport
 from ntkspec.report.targets import held_out_differ, noun, one_target
-from ntkspec.spectral.eigenvalues import Spectrum
+from ntkspec.spectral.record import Spectrum
 
 TITLES: Mapping[str, str] = {
     "lambda_max": "largest eigenvalue",

@@ -11,7 +11,7 @@ from typing import Any, TextIO
 from ntkspec.qualities import values_of
 from ntkspec.report.names import named_snapshots
 from ntkspec.report.records import Report, RunReport, SnapshotReport
-from ntkspec.spectral.plain import spectrum_columns
+from ntkspec.spectral.report_values import spectrum_columns
 
 COLUMNS = (
     "run", "snapshot", "step", "spectrum", "index", "eigenvalue", "error", "resolved", "floor", "zero",

@@ -19,7 +19,7 @@ from ntkspec.spectral.alignment import Alignment
 from ntkspec.spectral.bounds.checked import CheckedBound
 from ntkspec.spectral.consistency import Check
 from ntkspec.spectral.distance import KernelDistance
-from ntkspec.spectral.plain import number, numbers
+from ntkspec.spectral.report_values import number, numbers
 
 FORMAT = "ntkspec-report"
 VERSION = 1

@@ -17,7 +17,7 @@ from ntkspec.report.records import Comparison, RunReport, SnapshotReport
 from ntkspec.spectral.alignment import Alignment
 from ntkspec.spectral.bounds.checked import CheckedBound
 from ntkspec.spectral.bounds.statement import title_of
-from ntkspec.spectral.eigenvalues import Spectrum
+from ntkspec.spectral.record import Spectrum
 from ntkspec.spectral.words import NOT_COMPUTED as NOT_COMPUTED
 from ntkspec.spectral.words import UNRESOLVED as UNRESOLVED
 from ntkspec.spectral.words import condition as condition

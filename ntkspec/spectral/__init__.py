@@ -2,8 +2,8 @@
 
 from ntkspec.spectral import bounds, consistency
 from ntkspec.spectral.choose import MethodChoice, spectra, spectrum
-from ntkspec.spectral.eigenvalues import Method, Spectrum
 from ntkspec.spectral.rank import Rank, rank_bound
+from ntkspec.spectral.record import Method, Spectrum
 from ntkspec.spectral.regions import Regions
 
 __all__ = [

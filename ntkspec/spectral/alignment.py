@@ -29,16 +29,16 @@ from numbers import Real
 import numpy as np
 from numpy.typing import ArrayLike
 
+from ntkspec.arguments.counts import whole_number
+from ntkspec.arguments.real_arrays import as_real
 from ntkspec.backend import Backend, Choice, Precision
-from ntkspec.counts import whole_number
 from ntkspec.display import NotAnArray
 from ntkspec.errors import UsageError, shown
 from ntkspec.jacobian import Jacobian, Outputs
 from ntkspec.kernel.checks import check_jacobians
-from ntkspec.real_arrays import as_real
 from ntkspec.spectral.accuracy import solver_error
 from ntkspec.spectral.choose import MethodChoice, spectrum
-from ntkspec.spectral.eigenvalues import Spectrum
+from ntkspec.spectral.record import Spectrum
 from ntkspec.spectral.shares import TOLERANCE, kernel_target_of, shares_of
 from ntkspec.spectral.targets import Vector, check_targets
 

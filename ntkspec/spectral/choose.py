@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Literal, get_args
 
+from ntkspec.arguments.counts import whole_number
 from ntkspec.backend import Backend, Choice, CpuBackend, Precision
-from ntkspec.counts import whole_number
 from ntkspec.errors import UsageError, not_one_of
 from ntkspec.jacobian import Jacobian, Outputs
 from ntkspec.kernel.problem import Kernel, blocks_of, sums_of
 from ntkspec.kernel.value_range import check_range
-from ntkspec.memory import format_bytes
-from ntkspec.spectral.eigenvalues import Method, Spectrum
+from ntkspec.machine.memory import format_bytes
 from ntkspec.spectral.rank import rank_of
+from ntkspec.spectral.record import Method, Spectrum
 from ntkspec.spectral.regions import regions_of
 from ntkspec.spectral.solvers import SOLVERS, Solver
 

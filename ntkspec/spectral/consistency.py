@@ -20,8 +20,8 @@ from ntkspec.kernel.enclosure import TINIEST, KernelEnclosure
 from ntkspec.kernel.problem import Kernel
 from ntkspec.spectral.bounds.record import Bound
 from ntkspec.spectral.certificate import CholeskyCertificate
-from ntkspec.spectral.eigenvalues import Spectrum
 from ntkspec.spectral.rank import rank_of
+from ntkspec.spectral.record import Spectrum
 from ntkspec.spectral.regions import regions_of
 from ntkspec.spectral.solvers import SOLVERS
 

@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ntkspec.arguments.counts import as_index, whole_number
 from ntkspec.backend import Backend, Choice
-from ntkspec.counts import as_index, whole_number
 from ntkspec.display import NotAnArray, counted, listed
 from ntkspec.errors import UsageError
 from ntkspec.jacobian import Jacobian, Outputs
@@ -27,7 +27,7 @@ from ntkspec.kernel.assembly import Assembly
 from ntkspec.kernel.problem import Kernel
 from ntkspec.spectral.accuracy import FLOAT64, gram_errors, magnitude_of
 from ntkspec.spectral.bounds.record import require
-from ntkspec.spectral.eigenvalues import Spectrum
+from ntkspec.spectral.record import Spectrum
 from ntkspec.summation import gamma
 
 MODES = (1, 2, 3, 4, 8, 16, 64, 256)  # those that reports show

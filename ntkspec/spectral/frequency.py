@@ -9,8 +9,8 @@ import numpy as np
 import scipy.fft
 from numpy.typing import ArrayLike, NDArray
 
+from ntkspec.arguments.real_arrays import as_floats
 from ntkspec.errors import UsageError
-from ntkspec.real_arrays import as_floats
 
 CONSTANT = 1e-12  # of the largest value: smaller differences in a picture are rounding
 EVEN = 1e-3  # of the step between pixels: steps may differ by so much, as those of float32 do

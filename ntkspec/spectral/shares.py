@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ntkspec.spectral.eigenvalues import Spectrum
+from ntkspec.spectral.record import Spectrum
 from ntkspec.spectral.targets import Vector
 
 DIGITS = 5  # of shares, rounded when they are made: a file holds the very record, and is small

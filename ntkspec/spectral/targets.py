@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ntkspec.arguments.real_arrays import as_floats
 from ntkspec.errors import UsageError
 from ntkspec.jacobian import Jacobian, Outputs, check_outputs
-from ntkspec.real_arrays import as_floats
 
 Vector = NDArray[np.float64]
 

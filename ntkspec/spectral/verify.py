@@ -17,7 +17,7 @@ from ntkspec.spectral.bounds.schur import schur_product_of
 from ntkspec.spectral.bounds.statement import computed_from
 from ntkspec.spectral.choose import solve
 from ntkspec.spectral.consistency import Check
-from ntkspec.spectral.eigenvalues import Spectrum
+from ntkspec.spectral.record import Spectrum
 
 CHEAP = 4096  # rows; beyond, eigenvalues of further kernels would take as long as those of the total
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 
-from ntkspec.spectral.values import Eigenvalues
+from ntkspec.spectral.eigenvalues import Eigenvalues
 
 UNRESOLVED = "unresolved"
 NOT_COMPUTED = "not computed"

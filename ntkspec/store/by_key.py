@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Protocol, TypeVar
 
-from ntkspec.counts import as_index
+from ntkspec.arguments.counts import as_index
 from ntkspec.display import listed
 from ntkspec.errors import UsageError, shown
 

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ntkspec._version import PRODUCER
+from ntkspec.arguments.real_arrays import as_positions
 from ntkspec.errors import UsageError
-from ntkspec.real_arrays import as_positions
 from ntkspec.store import digest, schema
 from ntkspec.store.checks import AnyArray
 from ntkspec.store.disk import open_hdf5, reserve

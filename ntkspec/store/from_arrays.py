@@ -7,9 +7,9 @@ from collections.abc import Mapping
 
 from numpy.typing import ArrayLike
 
-from ntkspec.counts import whole_number
+from ntkspec.arguments.counts import whole_number
+from ntkspec.arguments.real_arrays import Floats, as_floats
 from ntkspec.errors import UsageError, named_path
-from ntkspec.real_arrays import Floats, as_floats
 from ntkspec.store.given import Rows, as_jacobian
 from ntkspec.store.new_file import all_or_nothing
 from ntkspec.store.texts import check_label, one_level

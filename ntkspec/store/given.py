@@ -8,10 +8,10 @@ from typing import Any
 
 from numpy.typing import ArrayLike
 
+from ntkspec.arguments.real_arrays import Floats, as_floats
+from ntkspec.arguments.roles import check_roles, role_of
 from ntkspec.errors import UsageError, shown
 from ntkspec.jacobian import Block, DenseFactor, Factor, Jacobian, Ones, PairsFactor, Parameter, SparseFactor
-from ntkspec.real_arrays import Floats, as_floats
-from ntkspec.roles import check_roles, role_of
 from ntkspec.store.texts import one_level
 
 _PAIRS = "a tuple is a pair of factors, (n, a) and (n, c, b); make trees of dicts and lists"

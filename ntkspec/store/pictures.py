@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ntkspec.errors import UsageError
-from ntkspec.memory import require
+from ntkspec.machine.memory import require
 from ntkspec.store import checks, digest, schema
 
 Picture = NDArray[np.uint8]  # (H, W) or (H, W, 3)

@@ -15,11 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ntkspec import sandbox
+from ntkspec.arguments.real_arrays import FLOATS, INTEGERS, Floats
 from ntkspec.display import Named, NotAnArray, counted, digits, html_table, listed
 from ntkspec.errors import RunFileError, named_path
-from ntkspec.memory import budget_bytes
+from ntkspec.machine.memory import budget_bytes
 from ntkspec.qualities import values_of
-from ntkspec.real_arrays import FLOATS, INTEGERS, Floats
 from ntkspec.store import checks, digest, schema
 from ntkspec.store.by_key import by_key
 from ntkspec.store.opening import check_is_file, not_a_run_file, open_for_reading

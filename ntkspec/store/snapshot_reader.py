@@ -12,11 +12,11 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from ntkspec.arguments.real_arrays import FLOATS, INTEGERS, Floats
 from ntkspec.display import NotAnArray, counted, html_table, listed
 from ntkspec.errors import RunFileError
 from ntkspec.jacobian import Block, DenseFactor, Factor, Jacobian, PairsFactor, Parameter, SparseFactor
 from ntkspec.qualities import values_of
-from ntkspec.real_arrays import FLOATS, INTEGERS, Floats
 from ntkspec.store import checks, schema
 from ntkspec.store.stored import Stored, open_stored
 from ntkspec.store.texts import is_metric

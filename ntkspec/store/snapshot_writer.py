@@ -16,10 +16,10 @@ import h5py
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from ntkspec.counts import whole_number
+from ntkspec.arguments.counts import whole_number
+from ntkspec.arguments.real_arrays import Floats, as_floats, as_positions
 from ntkspec.errors import RunFileError, UsageError
 from ntkspec.jacobian import Block, Factor, Jacobian, require_jacobian
-from ntkspec.real_arrays import Floats, as_floats, as_positions
 from ntkspec.store import digest, schema
 from ntkspec.store.checks import AnyArray
 from ntkspec.store.disk import reserve, writing

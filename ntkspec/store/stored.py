@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ntkspec.errors import RunFileError
-from ntkspec.memory import format_bytes, require, samples_at_once
+from ntkspec.machine.memory import format_bytes, require, samples_at_once
 from ntkspec.store import checks, digest
 from ntkspec.store.checks import AnyArray
 

@@ -20,11 +20,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ntkspec._io import wait_for_disk
-from ntkspec.counts import whole_number
+from ntkspec.arguments.counts import whole_number
+from ntkspec.arguments.real_arrays import as_array
 from ntkspec.errors import UsageError, named_path, shown
-from ntkspec.memory import budget_bytes
+from ntkspec.machine.memory import budget_bytes
 from ntkspec.qualities import updated
-from ntkspec.real_arrays import as_array
 from ntkspec.store import digest, schema
 from ntkspec.store.disk import check_writable, close_hdf5, reserve, writing
 from ntkspec.store.ends import begin, check_samples, seal

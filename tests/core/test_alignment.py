@@ -18,7 +18,7 @@ from ntkspec.backend import select
 from ntkspec.errors import UsageError
 from ntkspec.jacobian import Block, DenseFactor, Jacobian
 from ntkspec.spectral.alignment import TOLERANCE, align
-from ntkspec.spectral.eigenvalues import Spectrum
+from ntkspec.spectral.record import Spectrum
 
 
 @pytest.fixture(params=["cpu", "stand-in gpu", pytest.param("gpu", marks=pytest.mark.gpu)])

@@ -13,7 +13,7 @@ import ntkspec
 from ntkspec.backend import select
 from ntkspec.errors import MemoryBudgetError, NtkspecError
 from ntkspec.kernel.problem import Kernel
-from ntkspec.memory import GIB, SHARE
+from ntkspec.machine.memory import GIB, SHARE
 from ntkspec.spectral import choose
 from ntkspec.spectral.choose import plan
 from ntkspec.spectral.solvers import SOLVERS

@@ -18,7 +18,7 @@ from ntkspec.jacobian import Jacobian
 from ntkspec.kernel.low_rank import factorise
 from ntkspec.kernel.panels import folds, panel_width, triangular_factor
 from ntkspec.kernel.problem import Kernel, sums_of
-from ntkspec.memory import SHARE
+from ntkspec.machine.memory import SHARE
 from ntkspec.spectral import choose
 from ntkspec.spectral import verify as verification
 from ntkspec.spectral.accuracy import magnitude_of, svd_errors

@@ -19,10 +19,10 @@ import torch
 
 import ntkspec
 from ntkspec.__main__ import main as script
+from ntkspec.commands.export_checkpoints import main
 from ntkspec.errors import UsageError
 from ntkspec.export import ExportWarning, jacobian
 from ntkspec.export.checkpoints import Checkpoint, load_state, read_checkpoint
-from ntkspec.export_checkpoints import main
 from ntkspec.nets.checkpoint import save_checkpoint
 from ntkspec.nets.config import TrainConfig
 from ntkspec.validate import main as validate
@@ -158,7 +158,7 @@ def test_every_step_is_said_where_stderr_is_no_terminal(folder, monkeypatch):
     """Which of them are printed is a matter of time: see test_progress.py."""
     steps, asked = [], []
     monkeypatch.setattr(
-        "ntkspec.export_checkpoints.progress",
+        "ntkspec.commands.export_checkpoints.progress",
         lambda **options: asked.append(options) or contextlib.nullcontext(steps.append),
     )
     assert export("--checkpoint", "last.pt", "--memory", "2e-5") == 0

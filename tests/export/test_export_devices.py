@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from ntkspec.errors import MemoryBudgetError
 from ntkspec.export import budget, compute, driver, jacobian
-from ntkspec.memory import GIB
+from ntkspec.machine.memory import GIB
 
 MIB = 2**20
 CUDA = torch.device("cuda:0")

@@ -44,7 +44,7 @@ import numpy as np  # noqa: E402
 
 import ntkspec.report.figures  # noqa: E402, F401 - once here, not in every child
 from ntkspec import analyze, sandbox, validate  # noqa: E402
-from ntkspec.cli import run_command  # noqa: E402
+from ntkspec.commands.cli import run_command  # noqa: E402
 from ntkspec.report.to_json import dumps  # noqa: E402
 from ntkspec.store import Run  # noqa: E402
 

@@ -65,7 +65,7 @@ def small_disk(tmp_path):
 WRITE = f"""
 import os, sys, time; sys.path.insert(0, {str(TESTS)!r})
 import cases, numpy as np
-from ntkspec.cli import run_command
+from ntkspec.commands.cli import run_command
 from ntkspec.store import RunWriter
 def work():
     inputs = np.linspace(0, 1, 4000).reshape(2000, 2)
@@ -155,7 +155,7 @@ def test_ctrl_c_while_writing(seconds, tmp_path):
 READY = """
 import sys
 from ntkspec.analyze import main
-from ntkspec.cli import quiet_interrupts
+from ntkspec.commands.cli import quiet_interrupts
 words, sys.argv, sys.orig_argv = sys.argv[1:], ["-m"], ["python", "-m", "ntkspec.analyze"]
 quiet_interrupts()
 print("ready", flush=True)
@@ -178,7 +178,7 @@ def test_ctrl_c_while_numpy_is_imported(tmp_path):
     script = (
         "import sys, time; argv = sys.argv; sys.argv = ['-m']\n"
         "sys.orig_argv = ['python', '-m', 'ntkspec.analyze']\n"
-        "from ntkspec.cli import quiet_interrupts, run_command\n"
+        "from ntkspec.commands.cli import quiet_interrupts, run_command\n"
         "quiet_interrupts()\n"
         "print('ready', flush=True)\n"
         "if argv[1] == 'early': time.sleep(30)\n"
@@ -194,7 +194,7 @@ def test_ctrl_c_while_numpy_is_imported(tmp_path):
 
 READ = """
 import sys
-from ntkspec.cli import run_command
+from ntkspec.commands.cli import run_command
 from ntkspec.store import open_run
 def work():
     with open_run(sys.argv[1]) as run:

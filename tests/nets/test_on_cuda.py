@@ -14,8 +14,8 @@ from torch import nn
 
 from ntkspec import analyze, validate
 from ntkspec import train as train_command
+from ntkspec.commands.export_checkpoints import main as export
 from ntkspec.export import RunExporter, jacobian
-from ntkspec.export_checkpoints import main as export
 from ntkspec.nets.build import build_model
 from ntkspec.nets.devices import find_device
 from ntkspec.nets.image import ImageTask, pixel_centres

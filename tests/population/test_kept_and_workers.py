@@ -19,7 +19,7 @@ from ntkspec.population.workers import in_workers
 from ntkspec.report.from_json import run_from_json
 from ntkspec.report.to_json import run_to_json
 from ntkspec.report.tree import Node
-from ntkspec.run_analysis import analyze_run
+from ntkspec.runs.analysis import analyze_run
 
 ONE = Cluster(workers=1, threads=1)
 GOLDEN = Path(__file__).parents[2] / "data" / "golden"

@@ -12,7 +12,7 @@ from ntkspec.report.records import Comparison, Picture, Report, RunReport, Snaps
 from ntkspec.spectral import bounds
 from ntkspec.spectral.alignment import Alignment
 from ntkspec.spectral.bounds.checked import CheckedBound
-from ntkspec.spectral.eigenvalues import Spectrum
+from ntkspec.spectral.record import Spectrum
 
 STAGES = {"init": 0, "mid": 750, "end": 1500}
 

@@ -13,9 +13,9 @@ import pytest
 import runs
 
 import ntkspec
-from ntkspec import run_samples, snapshot_analysis
 from ntkspec.analyze import analyze_runs, main
-from ntkspec.cli import Parser
+from ntkspec.commands.cli import Parser
+from ntkspec.commands.run_options import add_settings, settings_of
 from ntkspec.errors import MemoryBudgetError, UsageError
 from ntkspec.report import words
 from ntkspec.report.canvas import to_bytes
@@ -23,8 +23,9 @@ from ntkspec.report.figures import alignment
 from ntkspec.report.records import NOT_ASKED, Report, SnapshotReport
 from ntkspec.report.style import styled_runs
 from ntkspec.report.to_csv import write_snapshots_csv
-from ntkspec.run_analysis import RunSettings, analyze_run
-from ntkspec.run_options import add_settings, settings_of
+from ntkspec.runs import samples as run_samples
+from ntkspec.runs import snapshot as snapshot_analysis
+from ntkspec.runs.analysis import RunSettings, analyze_run
 from ntkspec.spectral.alignment import Alignment
 
 from . import samples

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ntkspec.report.decades import Known, decades_between, known_decades
-from ntkspec.spectral.eigenvalues import Spectrum
 from ntkspec.spectral.rank import Rank
+from ntkspec.spectral.record import Spectrum
 
 INF = math.inf
 limits = st.tuples(st.just(0.0) | st.floats(1e-300, 1e300), st.just(0.0) | st.floats(1e-300, 1e300)).map(

@@ -19,8 +19,8 @@ from ntkspec.report.curves import draw_floor
 from ntkspec.report.figures import ablation, decades, draw_all, panels, spectra
 from ntkspec.report.legends import mark_handles
 from ntkspec.report.records import Report, RunReport, SnapshotReport
-from ntkspec.spectral.eigenvalues import Spectrum
 from ntkspec.spectral.rank import Rank
+from ntkspec.spectral.record import Spectrum
 
 from . import samples
 

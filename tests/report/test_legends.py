@@ -14,7 +14,7 @@ from ntkspec.report.figures import ablation, panels, spectra
 from ntkspec.report.legends import legend_below, mark, mark_handles, run_handles, stage_handles
 from ntkspec.report.records import SnapshotReport
 from ntkspec.report.style import LATE, STAGES, styled_runs
-from ntkspec.spectral.eigenvalues import Spectrum
+from ntkspec.spectral.record import Spectrum
 
 from . import samples
 

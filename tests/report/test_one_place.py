@@ -20,7 +20,7 @@ from ntkspec.report.page_table import front
 from ntkspec.report.records import Report
 from ntkspec.report.terminal import print_report
 from ntkspec.report.words import theorem
-from ntkspec.run_analysis import analyze_run
+from ntkspec.runs.analysis import analyze_run
 from ntkspec.spectral.bounds import statement
 
 from . import samples

@@ -58,7 +58,7 @@ def tree(folder: Path) -> dict[str, bytes]:
 def test_refused_before_any_work(words, here, monkeypatch, capsys):
     with h5py.File(here / "run-end.h5", "w"):  # in the way of --kernels .
         pass
-    monkeypatch.setattr("ntkspec.snapshot_analysis.solve_all", None)  # whoever gets there fails otherwise
+    monkeypatch.setattr("ntkspec.runs.snapshot.solve_all", None)  # whoever gets there fails otherwise
     before = tree(here)
     assert main(["run.h5", "link.h5", *words]) == 2
     err = capsys.readouterr().err

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 import ntkspec
 from ntkspec.analyze import analyze_runs
-from ntkspec.cli import console
+from ntkspec.commands.cli import console
 from ntkspec.errors import NtkspecError, ReportFileError
 from ntkspec.report.compare import compare_runs
 from ntkspec.report.from_json import report_from_json
@@ -33,8 +33,8 @@ from ntkspec.spectral.alignment import Alignment
 from ntkspec.spectral.bounds.checked import CheckedBound
 from ntkspec.spectral.consistency import Check
 from ntkspec.spectral.distance import KernelDistance
-from ntkspec.spectral.eigenvalues import Spectrum
 from ntkspec.spectral.rank import Rank
+from ntkspec.spectral.record import Spectrum
 from ntkspec.spectral.regions import Regions
 
 from . import samples

@@ -28,7 +28,7 @@ from ntkspec.report.thinning import few
 from ntkspec.report.through_training import StepAxis, course
 from ntkspec.report.to_csv import write_snapshots_csv
 from ntkspec.report.to_json import dumps
-from ntkspec.run_analysis import RunSettings, analyze_run
+from ntkspec.runs.analysis import RunSettings, analyze_run
 from ntkspec.spectral import Rank
 from ntkspec.spectral.distance import KernelDistance
 

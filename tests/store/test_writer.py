@@ -205,7 +205,7 @@ def test_a_full_disk_is_said_in_one_line_and_keeps_the_old_file(tmp_path):
     ignore = "import signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
     body = SCRIPT.format(path=str(path), tests=os.path.dirname(runs.__file__))
     wrapped = (
-        "from ntkspec.cli import run_command\ndef work():\n"
+        "from ntkspec.commands.cli import run_command\ndef work():\n"
         + textwrap.indent(body, "    ")
         + "\nraise SystemExit(run_command(work))"
     )

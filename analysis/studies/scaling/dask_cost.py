@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ntkspec.run_analysis import RunSettings
+from ntkspec.runs.analysis import RunSettings
 from scaling.simulation import Costs
 
 STUDIES = Path(__file__).parents[1]

@@ -9,7 +9,7 @@ from ntkspec.kernel.assembly import Assembly
 from ntkspec.kernel.linear_operator import operator_bytes
 from ntkspec.kernel.low_rank import LARGEST
 from ntkspec.kernel.panels import panel_width
-from ntkspec.memory import GIB, SHARE
+from ntkspec.machine.memory import GIB, SHARE
 from ntkspec.spectral.solvers import SOLVERS
 from ntkspec.spectral.solvers.lanczos import LANCZOS_K
 from scaling.constants import Constants

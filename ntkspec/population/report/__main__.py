@@ -10,7 +10,7 @@ import json
 import sys
 from pathlib import Path
 
-from ntkspec.cli import DONE, run_command
+from ntkspec.commands.cli import DONE, run_command
 from ntkspec.population.report import Failed, write_population
 
 

@@ -14,7 +14,7 @@ from ntkspec.report.figures import Caption, left_out
 from ntkspec.report.figures.spectra import MOST_TOGETHER
 from ntkspec.report.records import Report
 from ntkspec.report.style import NO_GRID_COLOUR, StyledRun, styled_runs, when_last
-from ntkspec.spectral.eigenvalues import Spectrum
+from ntkspec.spectral.record import Spectrum
 
 ORDER = 7  # among the figures
 

@@ -20,7 +20,7 @@ from ntkspec.report.page_views import heading
 from ntkspec.report.records import Report
 from ntkspec.report.style import LATE, StyledRun, stages, styled_runs
 from ntkspec.report.thinning import few
-from ntkspec.spectral.eigenvalues import Spectrum
+from ntkspec.spectral.record import Spectrum
 
 ORDER = 1  # among the figures
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ntkspec.spectral.bounds.record import Bound
-from ntkspec.spectral.eigenvalues import Spectrum
+from ntkspec.spectral.record import Spectrum
 
 
 @dataclass(frozen=True)

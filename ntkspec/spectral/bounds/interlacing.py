@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from ntkspec.counts import whole_number
+from ntkspec.arguments.counts import whole_number
 from ntkspec.spectral.bounds.record import require_complete
 from ntkspec.spectral.bounds.statement import Values, stated
-from ntkspec.spectral.eigenvalues import Spectrum
+from ntkspec.spectral.record import Spectrum
 
 SOURCE = "Cauchy 1829; Horn and Johnson, Matrix Analysis, 2nd edition, theorem 4.3.28"
 

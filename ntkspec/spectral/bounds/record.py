@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ntkspec.display import NotAnArray
 from ntkspec.errors import UsageError, shown
 from ntkspec.kernel.enclosure import KernelEnclosure
-from ntkspec.spectral.eigenvalues import Spectrum
+from ntkspec.spectral.record import Spectrum
 
 Side = Literal["lower", "upper"]
 Quantity = Literal["eigenvalue", "lambda_min"]

@@ -11,6 +11,7 @@ import numpy as np
 import scipy.linalg
 from numpy.typing import ArrayLike, NDArray
 
+from ntkspec.arguments.real_arrays import as_real
 from ntkspec.backend import Backend
 from ntkspec.errors import UsageError
 from ntkspec.jacobian import Jacobian, Outputs, Pair
@@ -24,7 +25,6 @@ from ntkspec.kernel.enclosure import (
 )
 from ntkspec.kernel.problem import Kernel
 from ntkspec.kernel.term import TermOperator
-from ntkspec.real_arrays import as_real
 from ntkspec.spectral.bounds.record import Bound
 from ntkspec.spectral.bounds.statement import Values, stated
 from ntkspec.spectral.certificate import EXTRA_ROUNDINGS, CholeskyCertificate, positivity

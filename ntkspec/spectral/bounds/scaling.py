@@ -10,10 +10,10 @@ S is diagonal, with the parameters' learning rates in [least, most]:
 
 from __future__ import annotations
 
-from ntkspec.counts import positive_number
+from ntkspec.arguments.counts import positive_number
 from ntkspec.spectral.bounds.record import require_complete
 from ntkspec.spectral.bounds.statement import Values, stated
-from ntkspec.spectral.eigenvalues import Spectrum
+from ntkspec.spectral.record import Spectrum
 
 SOURCE = "Ostrowski 1959; Horn and Johnson, Matrix Analysis, theorem 4.5.9"
 

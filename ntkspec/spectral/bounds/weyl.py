@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ntkspec.errors import UsageError
 from ntkspec.spectral.bounds.record import Side, require_complete
 from ntkspec.spectral.bounds.statement import Values, stated
-from ntkspec.spectral.eigenvalues import Spectrum
+from ntkspec.spectral.record import Spectrum
 
 
 @stated(

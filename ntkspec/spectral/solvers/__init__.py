@@ -8,14 +8,14 @@
 | cholesky | r rows of K, if r < N | eps lambda_max         | N r + r^2 + factors   |
 | lanczos  | K v, never assembled  | the largest k          | N k + factors         |
 
-To add a solver, add a file here that defines `SOLVER`, and its name to `ntkspec.spectral.eigenvalues.Method`.
+To add a solver, add a file here that defines `SOLVER`, and its name to `ntkspec.spectral.record.Method`.
 """
 
 from collections.abc import Mapping
 from importlib import import_module
 from typing import get_args
 
-from ntkspec.spectral.eigenvalues import Method
+from ntkspec.spectral.record import Method
 from ntkspec.spectral.solvers.protocol import Need, Solver
 
 SOLVERS: Mapping[Method, Solver] = {

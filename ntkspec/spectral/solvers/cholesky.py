@@ -8,7 +8,7 @@ from ntkspec import summation
 from ntkspec.kernel.low_rank import factorise, largest_rank
 from ntkspec.kernel.problem import Kernel
 from ntkspec.spectral.accuracy import FLOAT64, ErrorModel, gram_errors, magnitude_of, norm_bound
-from ntkspec.spectral.eigenvalues import Method, Spectrum
+from ntkspec.spectral.record import Method, Spectrum
 from ntkspec.spectral.solvers.protocol import (
     Need,
     Promises,

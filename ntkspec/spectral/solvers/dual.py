@@ -6,7 +6,7 @@ from ntkspec import summation
 from ntkspec.kernel.panels import column_panels
 from ntkspec.kernel.problem import Kernel
 from ntkspec.spectral.accuracy import FLOAT64, PRODUCT, ErrorModel, magnitude_of, solver_error
-from ntkspec.spectral.eigenvalues import Method, Spectrum
+from ntkspec.spectral.record import Method, Spectrum
 from ntkspec.spectral.solvers.protocol import (
     Need,
     Promises,

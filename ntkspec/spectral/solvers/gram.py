@@ -6,9 +6,9 @@ from ntkspec.backend import Precision
 from ntkspec.errors import MemoryBudgetError
 from ntkspec.kernel.assembly import Assembly, Beside, least_bytes
 from ntkspec.kernel.problem import Kernel
-from ntkspec.memory import format_bytes
+from ntkspec.machine.memory import format_bytes
 from ntkspec.spectral.accuracy import ErrorModel, gram_errors, magnitude_of
-from ntkspec.spectral.eigenvalues import Method, Spectrum
+from ntkspec.spectral.record import Method, Spectrum
 from ntkspec.spectral.solvers.protocol import Need, Promises, Solver, stated_spectrum
 
 

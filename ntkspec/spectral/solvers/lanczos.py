@@ -10,10 +10,10 @@ from ntkspec import summation
 from ntkspec.errors import UsageError
 from ntkspec.kernel.linear_operator import operator_bytes, operator_engine, operator_of
 from ntkspec.kernel.problem import Kernel
-from ntkspec.memory import require
+from ntkspec.machine.memory import require
 from ntkspec.spectral.accuracy import FLOAT64, PRODUCT, ErrorModel, magnitude_of, solver_error
-from ntkspec.spectral.eigenvalues import Method, Spectrum
 from ntkspec.spectral.krylov import largest, takes_whole, vector_bytes
+from ntkspec.spectral.record import Method, Spectrum
 from ntkspec.spectral.solvers.protocol import Need, Promises, Solver, stated_spectrum
 
 LANCZOS_K = 100  # eigenvalues unless `k` says how many

@@ -13,7 +13,7 @@ from ntkspec.backend import Precision
 from ntkspec.backend.protocol import Array
 from ntkspec.kernel.problem import Kernel
 from ntkspec.spectral.accuracy import ErrorModel, magnitude_of
-from ntkspec.spectral.eigenvalues import Method, Spectrum
+from ntkspec.spectral.record import Method, Spectrum
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from ntkspec.kernel.panels import (
 )
 from ntkspec.kernel.problem import Kernel
 from ntkspec.spectral.accuracy import FLOAT64, ErrorModel, magnitude_of, svd_errors
-from ntkspec.spectral.eigenvalues import Method, Spectrum
+from ntkspec.spectral.record import Method, Spectrum
 from ntkspec.spectral.solvers.protocol import Need, Promises, Solver, stated_spectrum
 
 

@@ -7,13 +7,13 @@ from hashlib import blake2b
 import numpy as np
 from numpy.typing import NDArray
 
+from ntkspec.arguments.counts import whole_number
+from ntkspec.arguments.real_arrays import Floats
 from ntkspec.backend import Backend
-from ntkspec.counts import whole_number
 from ntkspec.errors import UsageError
 from ntkspec.jacobian import Jacobian
 from ntkspec.kernel.problem import Kernel
-from ntkspec.real_arrays import Floats
-from ntkspec.run_settings import RunSettings
+from ntkspec.runs.settings import RunSettings
 
 
 def draw(samples: int, settings: RunSettings) -> NDArray[np.intp]:

@@ -9,11 +9,10 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
+from ntkspec.arguments.counts import whole_number
 from ntkspec.backend import select
 from ntkspec.cluster.jobs import run_jobs
-from ntkspec.counts import whole_number
 from ntkspec.errors import MemoryBudgetError, OutputError, RunFileError
-from ntkspec.file_sign import Sign, sign_of
 from ntkspec.jacobian import Jacobian
 from ntkspec.kernel import squares
 from ntkspec.kernel.assembly import Assembly
@@ -24,10 +23,11 @@ from ntkspec.kernel.problem import Kernel
 from ntkspec.kernel.squares import Square
 from ntkspec.kernel.tiles import Tiling
 from ntkspec.kernel.value_range import sums_in_range
+from ntkspec.machine.file_sign import Sign, sign_of
 from ntkspec.report.places import kernel_files, names_in_file
-from ntkspec.run_analysis import chosen
-from ntkspec.run_samples import drawn, kernel_of
-from ntkspec.run_settings import DEFAULTS, RunSettings
+from ntkspec.runs.analysis import chosen
+from ntkspec.runs.samples import drawn, kernel_of
+from ntkspec.runs.settings import DEFAULTS, RunSettings
 from ntkspec.spectral.ablation import sums_of_blocks
 from ntkspec.spectral.choose import Progress
 from ntkspec.store import open_run

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ntkspec.spectral.values import Eigenvalues
+from ntkspec.spectral.eigenvalues import Eigenvalues
 
 
 def spectrum_to_dict(spectrum: Eigenvalues) -> dict[str, Any]:

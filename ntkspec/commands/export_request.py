@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from ntkspec.cli import Parser, positive
-from ntkspec.counts import whole_number
+from ntkspec.arguments.counts import whole_number
+from ntkspec.commands.cli import Parser, positive
 from ntkspec.errors import UsageError
 from ntkspec.nets.devices import DEVICES, check_device
 from ntkspec.report.names import apart, numbered

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
-from ntkspec.cli import Parser
+from ntkspec.commands.cli import Parser
 from ntkspec.errors import UsageError
 from ntkspec.nets.config import OPTIONS, TrainConfig
 from ntkspec.nets.devices import DEVICES, check_device

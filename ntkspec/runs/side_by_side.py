@@ -11,18 +11,18 @@ from pathlib import Path
 
 from ntkspec import sandbox
 from ntkspec._version import PRODUCER
+from ntkspec.arguments.counts import whole_number
 from ntkspec.backend import Backend, Choice, Precision, select
-from ntkspec.counts import whole_number
 from ntkspec.errors import UsageError, named_path, shown
-from ntkspec.everywhere import match_everywhere
-from ntkspec.file_sign import place_of
 from ntkspec.jacobian import Outputs
+from ntkspec.machine.file_sign import place_of
 from ntkspec.report.compare import assemble, find_baseline, sample_warnings, unique_labels
 from ntkspec.report.places import kernel_files
 from ntkspec.report.records import Report, RunReport
-from ntkspec.run_analysis import RunWork, chosen
-from ntkspec.run_samples import digest, draw
-from ntkspec.run_settings import RunSettings, When
+from ntkspec.runs.analysis import RunWork, chosen
+from ntkspec.runs.everywhere import match_everywhere
+from ntkspec.runs.samples import digest, draw
+from ntkspec.runs.settings import RunSettings, When
 from ntkspec.spectral import MethodChoice
 from ntkspec.spectral.choose import Progress
 from ntkspec.store import Run, open_run
@@ -53,7 +53,7 @@ def analyze_runs(
 ) -> Report:
     """Return spectra, ablations, bounds and comparisons of run files.
 
-    For one file alone `ntkspec.run_analysis.analyze_run` does the same.
+    For one file alone `ntkspec.runs.analysis.analyze_run` does the same.
 
     Args:
         paths: a run file, or several, which stand side by side and are compared with the baseline if there
@@ -71,7 +71,7 @@ def analyze_runs(
         trial: read the files in another process first, as the command does; see `ntkspec.open_run`.
         progress: called with a line for every step of the work.
         detail: called with the lines of the memory plan, before anything is allocated.
-        snapshot, check, samples, seed, alignment: see `ntkspec.run_settings.RunSettings`.
+        snapshot, check, samples, seed, alignment: see `ntkspec.runs.settings.RunSettings`.
         method, k, outputs, backend, precision, memory: as for `ntkspec.spectrum`.
 
     Raises:

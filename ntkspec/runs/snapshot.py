@@ -12,16 +12,16 @@ from numpy.typing import NDArray
 from ntkspec.backend import Backend
 from ntkspec.display import listed
 from ntkspec.errors import UsageError
-from ntkspec.everywhere import Everywhere, mode_pictures
 from ntkspec.jacobian import Jacobian
 from ntkspec.kernel.files import write_sums
 from ntkspec.kernel.problem import Kernel, sums_of
 from ntkspec.kernel.value_range import in_range, sums_in_range
-from ntkspec.memory import format_bytes
+from ntkspec.machine.memory import format_bytes
 from ntkspec.report.places import names_in_file
 from ntkspec.report.records import NO_TARGETS, NOT_ASKED, SnapshotReport
-from ntkspec.run_samples import drawn, kernel_of
-from ntkspec.run_settings import MOST_MODES, RunSettings
+from ntkspec.runs.everywhere import Everywhere, mode_pictures
+from ntkspec.runs.samples import drawn, kernel_of
+from ntkspec.runs.settings import MOST_MODES, RunSettings
 from ntkspec.spectral import Method, Spectrum
 from ntkspec.spectral.ablation import double_meanings, sums_of_blocks
 from ntkspec.spectral.alignment import Alignment, align

@@ -6,10 +6,10 @@ import argparse
 from typing import get_args
 
 from ntkspec.backend import Choice, Precision
-from ntkspec.cli import Parser, positive
+from ntkspec.commands.cli import Parser, positive
 from ntkspec.errors import UsageError
 from ntkspec.jacobian import Outputs
-from ntkspec.run_settings import MOST_MODES, RunSettings, When
+from ntkspec.runs.settings import MOST_MODES, RunSettings, When
 from ntkspec.spectral import MethodChoice
 from ntkspec.spectral.choose import AUTO
 

@@ -8,16 +8,16 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from ntkspec.cli import Parser, positive
 from ntkspec.cluster.shares import devices
 from ntkspec.cluster.workers import LOCAL, SLURM, Cluster
+from ntkspec.commands.cli import Parser, positive
+from ntkspec.commands.run_options import add_settings, settings_of
 from ntkspec.errors import UsageError
-from ntkspec.memory import budget_bytes
+from ntkspec.machine.memory import budget_bytes
 from ntkspec.population.analysis_job import RunJob
 from ntkspec.population.batched import run_files, share_of
 from ntkspec.population.report import check_folder
 from ntkspec.report.folders import resolved
-from ntkspec.run_options import add_settings, settings_of
 
 POPULATION = "population"  # folder of the report of all
 EXAMPLE = """\

@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from ntkspec.cli import console, line_on_stderr
+from ntkspec.commands.cli import console, line_on_stderr
 
 if TYPE_CHECKING:
     from rich.console import Console

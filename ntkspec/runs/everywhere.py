@@ -9,11 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ntkspec.arguments.real_arrays import Floats
 from ntkspec.errors import UsageError
 from ntkspec.jacobian import Jacobian, Outputs
 from ntkspec.kernel.checks import check_same_parameters
 from ntkspec.kernel.problem import Kernel
-from ntkspec.real_arrays import Floats
 from ntkspec.report.records import ModePictures
 from ntkspec.spectral import Spectrum
 from ntkspec.spectral.eigenfunctions import eigenfunctions_of

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ntkspec._io import first_line
-from ntkspec.cli import DONE, one_line, run_command, warnings_as_lines
+from ntkspec.commands.cli import DONE, one_line, run_command, warnings_as_lines
+from ntkspec.commands.export_request import Request, Source, read_request
+from ntkspec.commands.export_request import make_parser as make_parser  # as every command has it
+from ntkspec.commands.progress import Say, progress
 from ntkspec.errors import ExportError, UsageError
-from ntkspec.export_request import Request, Source, read_request
-from ntkspec.export_request import make_parser as make_parser  # as every command has it
 from ntkspec.nets.devices import described, find_device
-from ntkspec.progress import Say, progress
 from ntkspec.store.array_files import read_array
 from ntkspec.store.new_file import all_or_nothing
 

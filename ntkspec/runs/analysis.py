@@ -7,16 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ntkspec.backend import Backend, select
-from ntkspec.everywhere import Everywhere
-from ntkspec.file_sign import place_of
 from ntkspec.jacobian import check_outputs
-from ntkspec.memory import budget_bytes
+from ntkspec.machine.file_sign import place_of
+from ntkspec.machine.memory import budget_bytes
 from ntkspec.report.compare import unique_labels
 from ntkspec.report.names import snapshot_names
 from ntkspec.report.records import RunReport
-from ntkspec.run_samples import digest, draw, drawn
-from ntkspec.run_settings import DEFAULTS, RunSettings
-from ntkspec.snapshot_analysis import SnapshotWork
+from ntkspec.runs.everywhere import Everywhere
+from ntkspec.runs.samples import digest, draw, drawn
+from ntkspec.runs.settings import DEFAULTS, RunSettings
+from ntkspec.runs.snapshot import SnapshotWork
 from ntkspec.spectral.ablation import sums_of_blocks
 from ntkspec.spectral.choose import Progress
 from ntkspec.spectral.distance import Reference

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 from ntkspec import sandbox
 from ntkspec._version import PRODUCER
 from ntkspec.errors import NtkspecError, OutputError
-from ntkspec.signals import ENDINGS_IN_WORDS, interruption_of, signals_arrive
-from ntkspec.streams import LenientStream, lenient_streams
+from ntkspec.machine.signals import ENDINGS_IN_WORDS, interruption_of, signals_arrive
+from ntkspec.machine.streams import LenientStream, lenient_streams
 
 if TYPE_CHECKING:
     from rich.console import Console

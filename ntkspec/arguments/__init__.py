@@ -1,0 +1,1 @@
+"""Check and convert what callers pass: numbers (`counts`), arrays (`real_arrays`), roles (`roles`)."""
