@@ -1,5 +1,6 @@
 """python -m ntkspec.batch: results are files, what is there is not done again, a bad file is one line."""
 
+import contextlib
 import json
 import os
 import re
@@ -417,6 +418,13 @@ def wait_for(what, seconds=60):
     return there
 
 
+def command_of(process):
+    """Return the command line of a process; "" if it has ended, as one that looks at a file may have."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return " ".join(process.cmdline())
+    return ""
+
+
 @needs.dask
 def test_workers_one_of_which_is_killed_and_then_the_command(runs):
     """Nothing is lost, nothing that was finished is done again, and no process is left."""
@@ -426,7 +434,7 @@ def test_workers_one_of_which_is_killed_and_then_the_command(runs):
     with start(*words, "2") as first:
         assert wait_for(lambda: len(list(all_made(Path("results")))) > 1)
         family = psutil.Process(first.pid).children(recursive=True)
-        workers = [process for process in family if "spawn_main" in " ".join(process.cmdline())]
+        workers = [process for process in family if "spawn_main" in command_of(process)]
         assert len(workers) == 2
         workers[0].kill()
         count = len(list(all_made(Path("results"))))
