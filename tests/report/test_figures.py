@@ -212,7 +212,7 @@ def test_the_title_of_smallest_eigenvalues_explains_what_is_drawn() -> None:
     ("name", "every", "most", "what"),
     [
         ("spectra", 17, 16, "runs"),
-        ("ablation", 17, 16, "runs"),
+        ("ablation", 17, 16, "networks with a grid"),
         ("alignment", 49, 48, "runs"),
         ("decades", 49, 48, "runs"),
         ("pictures", 50, 48, "pictures"),  # of 49 runs, and what they were to learn
