@@ -502,6 +502,16 @@ def test_of_snapshots_with_other_names_those_of_more_runs_count(tmp_path):
     assert said == "At the end, the smallest eigenvalue of A, in the median of 2 runs, is 2.0e+00."
 
 
+@pytest.mark.parametrize(
+    ("labels", "outputs", "several"), [("AA", (1, 1), False), ("AB", (1, 3), False), ("AA", (1, 3), True)]
+)
+def test_captions_say_which_kernels_of_a_label_are_drawn(labels, outputs, several, tmp_path):
+    runs = [replace(run_of(name, GOOD), outputs=c) for name, c in zip(labels, outputs, strict=True)]
+    population = read_population(reports_of(runs, tmp_path))
+    said = captions(cohorts_of(population), shown_labels(population))
+    assert all(("kernels of several sizes or outputs" in each.caption) is several for each in said.values())
+
+
 def cohort_of(runs, tmp_path):
     (cohort,) = cohorts_of(read_population(reports_of(runs, tmp_path)))
     return cohort
