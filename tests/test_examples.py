@@ -13,7 +13,7 @@ import ntkspec
 
 ROOT = Path(ntkspec.__file__).parent
 MODULES = [
-    ".".join(path.relative_to(ROOT.parent).with_suffix("").parts)
+    ".".join(path.relative_to(ROOT.parent).with_suffix("").parts).removesuffix(".__init__")
     for path in sorted(ROOT.rglob("*.py"))
     if ">>>" in path.read_text(encoding="utf-8")
 ]

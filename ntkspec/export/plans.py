@@ -159,7 +159,9 @@ def _is_grid(form: Form) -> bool:
 
 
 def given_roles(prepared: Prepared, roles: Roles | None) -> Roles:
-    """Check roles and return them without the dots at the ends of their prefixes.
+    """Check roles and return them with prefixes as the names of the parameters begin.
+
+    Dots at their ends are left out, and what torch.compile puts before the names of a model's parameters.
 
     Raises:
         UsageError: the roles are no mapping, no parameter's name begins with a prefix, or a role is no word.
@@ -167,10 +169,14 @@ def given_roles(prepared: Prepared, roles: Roles | None) -> Roles:
     if roles is None:
         return {}
     if isinstance(roles, Mapping):
-        roles = {p.rstrip(".") if isinstance(p, str) else p: role for p, role in roles.items()}
+        roles = {_bare(p) if isinstance(p, str) else p: role for p, role in roles.items()}
     names = [name for name, _ in prepared.model.named_parameters()]
     check_roles(roles, names, "parameter", ".", "see model.named_parameters()")
     return roles
+
+
+def _bare(prefix: str) -> str:
+    return prefix.removeprefix("_orig_mod.").rstrip(".")
 
 
 def _unique(name: str, taken: set[str]) -> str:

@@ -10,6 +10,8 @@ from ntkspec.spectral import Spectrum
 
 Limits = tuple[float, float]  # at least, at most; both >= 0
 
+_SHOWN = 0.1  # decades: the last digit of what is shown
+
 
 @dataclass(frozen=True)
 class Known:
@@ -56,26 +58,30 @@ def _log_ratio(above: float, below: float, unknown: float) -> float:
 def decades_between(spectrum: Spectrum, baseline: Spectrum) -> tuple[float | None, Qualifier]:
     """Return log10 of lambda_min(spectrum) / lambda_min(baseline), and "=", ">=", "<=" or "unresolved".
 
-    If one of the two is not resolved, the result is a bound: it uses the largest value that this one can have
-    (the floor if it is exactly zero) and allows for the stated errors of both. If neither is resolved, or if
-    not all eigenvalues were computed, the result is (None, "unresolved").
+    "=" is of two numbers whose stated errors leave the ratio within a tenth of a decade. Otherwise the result
+    is a bound: it allows for the stated errors of both, and uses the largest value that an unresolved number
+    can have (the floor if it is exactly zero). The result is (None, "unresolved") if neither is resolved, if
+    the errors do not tell which is larger, or if not all eigenvalues were computed.
     """
     if not (spectrum.complete and baseline.complete):
         return None, "unresolved"
-    numbers = bool(spectrum.lambda_min and baseline.lambda_min)
-    log_ratio = known_decades(_limits(spectrum, numbers), _limits(baseline, numbers))
-    if numbers:
-        return log_ratio.low, "="
-    if math.isfinite(log_ratio.low):
-        return log_ratio.low, ">="
-    if math.isfinite(log_ratio.high):
-        return log_ratio.high, "<="
+    within = known_decades(_limits(spectrum), _limits(baseline))
+    if spectrum.lambda_min and baseline.lambda_min:
+        if within.high - within.low <= _SHOWN:
+            return math.log10(spectrum.lambda_min) - math.log10(baseline.lambda_min), "="
+        # Only the limit that says which is larger is worth a sentence.
+        within = Known(
+            within.low if within.low > 0 else -math.inf, within.high if within.high < 0 else math.inf
+        )
+    if math.isfinite(within.low):
+        return within.low, ">="
+    if math.isfinite(within.high):
+        return within.high, "<="
     return None, "unresolved"
 
 
-def _limits(spectrum: Spectrum, as_number: bool) -> Limits:
-    """Return the limits of lambda_min; with `as_number`, both are lambda_min itself if it is resolved."""
-    smallest = spectrum.lambda_min
-    if smallest:
-        return (smallest, smallest) if as_number else (float(spectrum.lower[-1]), float(spectrum.upper[-1]))
+def _limits(spectrum: Spectrum) -> Limits:
+    """Return the limits of lambda_min by its stated error, or by what is known where it is not resolved."""
+    if spectrum.lambda_min:
+        return float(spectrum.lower[-1]), float(spectrum.upper[-1])
     return 0.0, spectrum.floor if spectrum.singular or not spectrum.floor else spectrum.smallest_at_most

@@ -1,4 +1,4 @@
-"""Read the pictures in a run file. The run format does not require them; other data there is ignored."""
+"""The pictures in a run file. The run format does not require them; other data there is ignored."""
 
 from __future__ import annotations
 
@@ -27,6 +27,22 @@ def require_picture(pixels: checks.AnyArray, name: str) -> None:
             expected=f"uint8 of shape (H, W) or (H, W, 3), of at most {LARGEST} bytes",
             got=f"{pixels.dtype} {pixels.shape}",
         )
+
+
+def write_picture(file: h5py.File, name: str, pixels: NDArray[np.uint8]) -> None:
+    """Store a picture in a run file; one of the same name is replaced.
+
+    Args:
+        file: the run file.
+        name: that a member of an HDF5 group can have.
+        pixels: uint8 (H, W) or (H, W, 3).
+    """
+    group = file.require_group(schema.PICTURES)
+    group.attrs["format"] = schema.PICTURES_FORMAT
+    if name in group:
+        del group[name]
+    data = group.create_dataset(name, data=pixels)
+    data.attrs[digest.CRC] = np.uint32(digest.crc32(pixels))
 
 
 def read_pictures(file: h5py.File, where: str, budget: int) -> dict[str, NDArray[np.uint8]]:

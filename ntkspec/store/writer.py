@@ -28,7 +28,7 @@ from ntkspec.qualities import updated
 from ntkspec.store import digest, schema
 from ntkspec.store.disk import check_writable, close_hdf5, reserve, writing
 from ntkspec.store.ends import begin, check_samples, seal
-from ntkspec.store.pictures import require_picture
+from ntkspec.store.pictures import require_picture, write_picture
 from ntkspec.store.snapshot_reader import Snapshot, open_snapshot
 from ntkspec.store.snapshot_writer import SnapshotWriter
 from ntkspec.store.texts import check_id, check_label, metrics_to_json, to_json
@@ -266,12 +266,7 @@ class RunWriter:
         require_picture(pixels, name)
         with writing(self.path):
             reserve(self.part, pixels.nbytes, 1)
-            group = self._file.require_group(schema.PICTURES)
-            group.attrs["format"] = schema.PICTURES_FORMAT
-            if name in group:
-                del group[name]
-            data = group.create_dataset(name, data=pixels)
-            data.attrs[digest.CRC] = np.uint32(digest.crc32(pixels))
+            write_picture(self._file, name, pixels)
 
     def __enter__(self) -> RunWriter:
         return self

@@ -106,6 +106,10 @@ def test_roles() -> None:
     assert jacobian(model, x).roles == ("grid", "network")
     jac = jacobian(model, x, roles={"mlp": "head", "mlp.output": "last", "encoding.levels.0": "coarse"})
     assert [block.role for block in jac] == ["coarse", "grid", "grid", "head", "head", "last"]
+    compiled = torch.nn.Module()  # as torch.compile's, which takes seconds to import
+    compiled._orig_mod = model
+    assert jacobian(compiled, x, roles={"_orig_mod.mlp": "head"}).roles == ("grid", "head")
+    assert jacobian(compiled, x, roles={"mlp.": "head"}).roles == ("grid", "head")
     apart = jacobian(model, x, roles={"mlp.output.bias": "odd"})
     assert apart["mlp.output.bias"].role == "odd"
     assert apart["mlp.output.weight"].role == "network"

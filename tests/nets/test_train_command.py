@@ -314,7 +314,8 @@ def test_every_step_is_said_where_stderr_is_no_terminal(picture, tmp_path, monke
 def test_a_failure_during_the_export_leaves_nothing(picture, tmp_path, monkeypatch, capsys, error, method):
     from ntkspec.export import RunExporter
 
-    usual, calls = getattr(RunExporter, method), []
+    owner = {"snapshot": RunExporter, "picture": ntkspec.RunWriter}[method]
+    usual, calls = getattr(owner, method), []
 
     def second_fails(self, *args, **named):
         calls.append(args)
@@ -323,7 +324,7 @@ def test_a_failure_during_the_export_leaves_nothing(picture, tmp_path, monkeypat
             raise error
         return usual(self, *args, **named)
 
-    monkeypatch.setattr(RunExporter, method, second_fails)
+    monkeypatch.setattr(owner, method, second_fails)
     code = main(["--image", picture, *SHORT, "-q", "-o", str(tmp_path / "run.h5")])
     assert code == (130 if error is KeyboardInterrupt else 2)
     assert len(calls) == 2

@@ -59,7 +59,11 @@ def spectrum(
     )
 
 
-NUMBER, UNSURE = (0.02, 0.01, 1e-3), (0.02, 0.02, 1e-3)  # of which the second may be zero
+NUMBER, UNSURE = (0.02, 0.001, 1e-3), (0.02, 0.02, 1e-3)  # of which the second may be zero
+ROUGH, LESS = (
+    (0.02, 0.01, 1e-3),
+    (0.002, 0.001, 1e-3),
+)  # by the stated errors three times their sizes, or a third
 UNRESOLVED, EXACT, ZERO = (1e-6, 1e-5, 1e-4), (0.0, 0.0, 1e-5, 1), (0.0, 0.0, 0.0)
 
 
@@ -68,11 +72,15 @@ UNRESOLVED, EXACT, ZERO = (1e-6, 1e-5, 1e-4), (0.0, 0.0, 1e-5, 1), (0.0, 0.0, 0.
     ("one", "other", "found"),
     [
         (NUMBER, NUMBER, (0, "=")),
-        (NUMBER, UNSURE, (0, "=")),
-        (NUMBER, UNRESOLVED, (2, ">=")),  # 0.01 over 1e-4
-        (UNRESOLVED, NUMBER, (-2, "<=")),
-        (NUMBER, EXACT, (3, ">=")),  # 0.01 over the floor 1e-5
-        (EXACT, NUMBER, (-3, "<=")),
+        (NUMBER, UNSURE, (None, "unresolved")),
+        (ROUGH, ROUGH, (None, "unresolved")),
+        (ROUGH, LESS, (math.log10(0.01 / 0.003), ">=")),
+        (LESS, ROUGH, (math.log10(0.003 / 0.01), "<=")),
+        (NUMBER, LESS, (math.log10(0.019 / 0.003), ">=")),
+        (ROUGH, UNRESOLVED, (2, ">=")),  # 0.01 over 1e-4
+        (UNRESOLVED, ROUGH, (-2, "<=")),
+        (ROUGH, EXACT, (3, ">=")),  # 0.01 over the floor 1e-5
+        (EXACT, ROUGH, (-3, "<=")),
         (UNSURE, UNRESOLVED, (None, "unresolved")),
         (UNRESOLVED, UNSURE, (None, "unresolved")),
         (UNRESOLVED, EXACT, (None, "unresolved")),
