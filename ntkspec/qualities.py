@@ -133,7 +133,7 @@ QUALITIES: dict[str, Quality] = {
     quality.name: quality for quality in (PSNR, PSNR_LEARNT, PSNR_HELD_OUT, MS_SSIM, IOU, CHAMFER)
 }
 
-OF_SOME_PIXELS = (PSNR_LEARNT.name, PSNR_HELD_OUT.name)  # metrics, which do not compare with those of others
+OF_SOME_PIXELS = (PSNR_LEARNT.name, PSNR_HELD_OUT.name)  # metrics, not to be compared if these differ
 
 
 def quality_of(name: str) -> Quality:

@@ -84,7 +84,7 @@ class Forecast:
             >>> Forecast(100, 3, blocks, seconds=2.5, working=4_000_000).of_file(20)
             '20 snapshots of 85.9 KiB, 1.68 MiB in all; each takes about 3.81 MiB of memory and 2 s'
         """
-        count = "snapshots" if snapshots is None else f"{snapshots} snapshot{'s' * (snapshots != 1)}"
+        count = "snapshots" if snapshots is None else counted(snapshot=snapshots)
         whole = "" if snapshots is None else f", {format_bytes(snapshots * self.bytes)} in all"
         cost = f"about {format_bytes(self.working)} of memory and {format_seconds(self.seconds)}"
         return f"{count} of {format_bytes(self.bytes)}{whole}; each takes {cost}"

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from ntkspec._io import first_line
 from ntkspec.arguments.counts import whole_number
 from ntkspec.arguments.roles import Roles
-from ntkspec.display import format_seconds
+from ntkspec.display import counted, format_seconds
 from ntkspec.errors import UsageError
 from ntkspec.export.arrays import ArrayLike, as_array
 from ntkspec.export.driver import forecast
@@ -147,9 +147,8 @@ class Recorder:
         return self._writer.complete_snapshots if self._closed is None else self._closed
 
     def __repr__(self) -> str:
-        count = len(self.snapshots)
         state = "" if self._closed is None else ", closed"
-        return f"Recorder({str(self._writer.path)!r}, {count} snapshot{'s' * (count != 1)}{state})"
+        return f"Recorder({str(self._writer.path)!r}, {counted(snapshot=len(self.snapshots))}{state})"
 
     @property
     def forecast(self) -> Forecast | None:

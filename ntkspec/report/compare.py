@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from ntkspec._version import PRODUCER
+from ntkspec.display import counted
 from ntkspec.errors import UsageError, not_one_of
 from ntkspec.report.decades import decades_between
 from ntkspec.report.names import apart, look, numbered
@@ -106,8 +107,7 @@ def _unlike(run: RunReport, first: RunReport) -> Iterator[str]:
     if run.inputs and first.inputs and run.inputs != first.inputs:
         yield f"{run.path}: its samples are not those of {first.path}; lambda_min depends on them"
     if run.outputs != first.outputs:
-        count = f"{run.outputs} output{'s' * (run.outputs != 1)}"
-        yield f"{run.path}: {count}, {first.path} has {first.outputs}; not compared"
+        yield f"{run.path}: {counted(output=run.outputs)}, {first.path} has {first.outputs}; not compared"
     if _precisions(run) != _precisions(first):
         yield f"{run.path}: kernels in {_precisions(run)}, those of {first.path} in {_precisions(first)}"
 

@@ -61,7 +61,7 @@ def without_grid(run: StyledRun) -> str:
         whole, left = words.lambda_min(total), words.lambda_min(rest)
         which, beyond = "the smallest eigenvalue, the speed of the slowest pattern,", ""
     elif not rest.resolved:
-        return "Without its grid's gradients no eigenvalue can be told from zero."
+        return "Without its grid's gradients, no eigenvalue can be told from zero."
     else:
         place = rest.resolved - 1
         whole, left = (words.sci(float(spectrum.eigenvalues[place])) for spectrum in (total, rest))
@@ -72,7 +72,7 @@ def without_grid(run: StyledRun) -> str:
             beyond = ", and those after it are exactly zero"
         elif known_zero:
             beyond += f", of which the last {known_zero:,} are exactly zero"
-    return f"Without its grid's gradients {which} goes from {whole} to {left}{beyond}."
+    return f"Without its grid's gradients, {which} goes from {whole} to {left}{beyond}."
 
 
 def _won(report: Report, runs: Sequence[StyledRun], scores: Scores) -> str:

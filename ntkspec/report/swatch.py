@@ -1,4 +1,4 @@
-"""Draw the sample of a run's line that stands beside its name on the page, for light and dark backgrounds."""
+"""Draw what stands beside a name on the pages, a piece of its line or a square, for both backgrounds."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from markupsafe import Markup
 
 from ntkspec.report.style import Marker, StyledRun
+from ntkspec.report.themes import on_dark
 
 _PATHS: Mapping[Marker, str] = {  # round the origin, 5 units far at most
     "circle": "M-4 0a4 4 0 1 0 8 0a4 4 0 1 0-8 0z",
@@ -37,6 +38,14 @@ def stroke(colour: str, dark: str, width: float, dash: str = "") -> Markup:
         dash: plotly's name of a dash.
     """
     return _line(colour, dark, width, {"dot": "2 3", "dash": "8 4"}.get(dash, ""), "")
+
+
+def square(colour: str) -> Markup:
+    """Return a square of a colour on white, as SVG; on a dark background it has the colour of `on_dark`."""
+    return Markup(
+        '<svg class="swatch" viewBox="0 0 10 10" aria-hidden="true" '
+        f'style="{both(colour, on_dark(colour))}"><rect width="10" height="10" fill="currentColor"/></svg>'
+    )
 
 
 def both(colour: str, dark: str) -> str:

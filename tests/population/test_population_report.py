@@ -4,6 +4,7 @@ import csv
 import errno
 import json
 import math
+import re
 import statistics
 from collections import Counter
 from dataclasses import replace
@@ -501,6 +502,16 @@ def test_of_snapshots_with_other_names_those_of_more_runs_count(tmp_path):
     assert said == "At the end, the smallest eigenvalue of A, in the median of 2 runs, is 2.0e+00."
 
 
+@pytest.mark.parametrize(
+    ("labels", "outputs", "several"), [("AA", (1, 1), False), ("AB", (1, 3), False), ("AA", (1, 3), True)]
+)
+def test_captions_say_which_kernels_of_a_label_are_drawn(labels, outputs, several, tmp_path):
+    runs = [replace(run_of(name, GOOD), outputs=c) for name, c in zip(labels, outputs, strict=True)]
+    population = read_population(reports_of(runs, tmp_path))
+    said = captions(cohorts_of(population), shown_labels(population))
+    assert all(("kernels of several sizes or outputs" in each.caption) is several for each in said.values())
+
+
 def cohort_of(runs, tmp_path):
     (cohort,) = cohorts_of(read_population(reports_of(runs, tmp_path)))
     return cohort
@@ -595,6 +606,29 @@ def test_the_figure_draws_medians_as_far_as_they_are_numbers(tmp_path):
         pytest.approx(2**0.5),
         pytest.approx(2**2.5),
     )  # quartiles of 1, 2, 4 and of 2, 4, 8
+
+
+def test_the_panels_of_the_figure_show_all_medians(tmp_path):
+    """Their scales are shared: the first has the smallest numbers here, the last the largest."""
+    run, values = samples.plain_run("A", 6, 0.5, size=2), ([1e-6, 1e-9], [1.0, 0.1], [1e6, 1e3])
+    snapshots = [
+        replace(snapshot, spectra={"total": spectrum(of, floor=1e-12)})
+        for snapshot, of in zip(run.snapshots, values, strict=True)
+    ]
+    population = read_population(reports_of([replace(run, snapshots=tuple(snapshots))], tmp_path))
+    panels = fig_spectra(cohorts_of(population), shown_labels(population)).axes
+    assert len(panels) == 3
+    for axes in panels:
+        low, high = axes.get_ylim()
+        assert low < 1e-9 < 1e6 < high
+
+
+def test_names_have_the_colours_of_their_curves_in_both_themes(folder):
+    page, figure = ((folder / name).read_text() for name in ("index.html", "figures/spectra.svg"))
+    squares = set(re.findall(r'<svg class="swatch".*?light-dark\((#\w+),(#\w+)\)', page))
+    assert len(squares) > 1
+    for light, dark in squares:
+        assert light == dark or f'[style*="stroke: {light}"]{{stroke:{dark}!important}}' in figure
 
 
 def test_metrics_are_called_by_their_whole_names(tmp_path):

@@ -154,6 +154,22 @@ def test_every_panel_shows_the_floors_of_its_runs() -> None:
     assert figure.axes[0].get_ylim()[0] <= 1e-200
 
 
+@pytest.mark.parametrize(
+    ("labels", "title"),
+    [
+        (("FFE (low)",), "Fourier features and multigrid"),
+        (("FFE (low)", "FFE (high)"), "High Fourier features and multigrid"),
+    ],
+)
+def test_fourier_features_are_called_high_beside_lower_ones(labels: tuple[str, ...], title: str) -> None:
+    report = samples.six_runs(8)
+    runs = [run for run in report.runs if run.label in ("Baseline", "MPE (fine)", *labels)]
+    assert len(runs) == 2 + len(labels)
+    figure = panels.draw(replace(report, runs=tuple(runs)))
+    assert figure is not None
+    assert [axes.get_title() for axes in figure.axes][-1] == title
+
+
 def _of_other_samples(report: Report) -> Report:
     """The report, with other samples of MPE (coarse)."""
     runs = (replace(run, inputs="others" if run.label == "MPE (coarse)" else "these") for run in report.runs)
@@ -196,7 +212,7 @@ def test_the_title_of_smallest_eigenvalues_explains_what_is_drawn() -> None:
     ("name", "every", "most", "what"),
     [
         ("spectra", 17, 16, "runs"),
-        ("ablation", 17, 16, "runs"),
+        ("ablation", 17, 16, "networks with a grid"),
         ("alignment", 49, 48, "runs"),
         ("decades", 49, 48, "runs"),
         ("pictures", 50, 48, "pictures"),  # of 49 runs, and what they were to learn

@@ -56,7 +56,7 @@ def test_the_best_is_set_against_the_next_and_the_reference(report: Report) -> N
         "15.0 dB above Baseline."
     )
     assert supports == [
-        "Without its grid's gradients eigenvalue 22 of 64 goes from 3.1e-01 to 2.0e-10, and those after it "
+        "Without its grid's gradients, eigenvalue 22 of 64 goes from 3.1e-01 to 2.0e-10, and those after it "
         "cannot be told from zero."
     ]
 

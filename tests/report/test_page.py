@@ -165,11 +165,13 @@ def test_captions_name_the_figure_that_shows_more(report: Report, page: str) -> 
     said = [caption.caption for caption in captions(report).values()]
     assert not [caption for caption in said if "above has" in caption]
     (every,) = {match for text in said for match in re.findall("the figure “(.*?)” has every snapshot", text)}
-    (others,) = {match for text in said for match in re.findall("the figure “(.*?)” has the others", text)}
+    (others,) = {
+        match for text in said for match in re.findall("the figure “(.*?)” has the other kernels", text)
+    }
     assert every == others == "How fast each network learns what"
     assert f">{every}</h2>" in page
     alone = samples.one_run(samples.plain_run("x", 9, 0.5, size=4))
-    assert "the others" not in captions(alone)["training"].caption  # there is the total kernel alone
+    assert "the other kernels" not in captions(alone)["training"].caption  # there is the total kernel alone
     assert ">How fast the network learns what</h2>" in render_page(alone, {})
 
 

@@ -19,11 +19,12 @@ from ntkspec.report import figures
 from ntkspec.report.figures import captions
 from ntkspec.report.figures.spectra import draw as fig_spectra
 from ntkspec.report.figures.training import draw as fig_training
-from ntkspec.report.moments import by_step
+from ntkspec.report.moments import by_step, step_colour
 from ntkspec.report.page import render_page
 from ntkspec.report.page_plot import plot_data
 from ntkspec.report.records import Report, RunReport
 from ntkspec.report.terminal import print_report
+from ntkspec.report.themes import on_dark
 from ntkspec.report.thinning import few
 from ntkspec.report.through_training import StepAxis, course
 from ntkspec.report.to_csv import write_snapshots_csv
@@ -318,6 +319,15 @@ def test_the_same_parameters_in_other_blocks_have_a_distance(tmp_path: Path) -> 
     for name, words in {"total": (), "no_grid": ("grid",)}.items():
         apart = ntkspec.kernel_distance(*(jac.without(*words) for jac in (whole, later)))
         assert other.distances[name].value == pytest.approx(apart, abs=1e-15)
+
+
+def test_the_caption_names_colours_that_hold_in_both_themes(report: Report) -> None:
+    assert "from green at the start of training to violet at its end" in captions(report)["spectra"].caption
+    first, last = (step_colour(place, 9) for place in (0, 8))
+    for start, end in ((first, last), (on_dark(first), on_dark(last))):
+        (red, green, blue), (low, dim, high) = (bytes.fromhex(colour[1:]) for colour in (start, end))
+        assert green > max(red, blue)
+        assert dim < min(low, high)
 
 
 def test_why_there_is_no_distance(tmp_path: Path) -> None:

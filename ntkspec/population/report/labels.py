@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from ntkspec.population.report.cohorts import Cohort, at_stage
 from ntkspec.population.report.records import KeptPopulation
+from ntkspec.report.grouping import grouped
 from ntkspec.report.names import clean, short
 from ntkspec.report.records import Report
 from ntkspec.report.style import MARKERS, Kind, styled_runs, when_last
@@ -58,9 +59,13 @@ def last_cohorts(cohorts: Sequence[Cohort], labels: Iterable[ShownLabel]) -> dic
 def left_out(cohorts: Sequence[Cohort], labels: Sequence[ShownLabel]) -> str:
     """Return sentences for captions: which labels and cohorts are not drawn; "" if all are."""
     few = f" Drawn: the {MOST_LABELS} of {len(labels)} labels that have the most runs."
-    sizes = " Of a label with kernels of several sizes, one is drawn: no other has more runs."
-    several = len({cohort.kernels for cohort in cohorts}) > 1
-    return (few if len(labels) > MOST_LABELS else "") + (sizes if several else "")
+    kinds = (
+        " Of a label with kernels of several sizes or outputs, those of one kind are drawn: "
+        "no other kind has more runs."
+    )
+    kernels = grouped((cohort.label, cohort.kernels) for cohort in cohorts)
+    several = any(len({*of_label}) > 1 for of_label in kernels.values())
+    return (few if len(labels) > MOST_LABELS else "") + (kinds if several else "")
 
 
 def when(population: KeptPopulation) -> str:

@@ -16,6 +16,7 @@ from ntkspec.qualities import quality_of
 from ntkspec.report import words
 from ntkspec.report.html import data_uri, resource, template
 from ntkspec.report.names import clean
+from ntkspec.report.swatch import square
 
 MOST_FAILURES = 200  # on the page
 
@@ -47,6 +48,7 @@ def render_page(
             if name in figures
         ],
         tables=tables,
+        square=square,
         metrics=[clean(quality_of(name).alone, 24) for name in metrics_in_table(cohorts)],
         notes=_notes(cohorts, [row for table in tables for row in table.rows]),
         wide=len({cohort.stage for cohort in cohorts} - {None}) > 1,

@@ -13,7 +13,7 @@ from matplotlib.patches import Patch
 from ntkspec.population.report.cohorts import Cohort, SpectrumStatistics, at_stage
 from ntkspec.population.report.labels import ShownLabel, left_out
 from ntkspec.report.canvas import GREY, new_axes, new_figure, text
-from ntkspec.report.curves import finish
+from ntkspec.report.curves import finish_panels
 from ntkspec.report.figures import Caption
 from ntkspec.report.legends import handle, legend_below, mark
 from ntkspec.report.style import STAGE_TITLES, STAGES, Stage
@@ -52,19 +52,19 @@ def draw(cohorts: Sequence[Cohort], labels: Sequence[ShownLabel]) -> Figure | No
     if not panels:
         return None
     figure = new_figure(max(4.5 * len(panels), 7.6), 5.4)
-    for axes, (stage, panel) in zip(new_axes(figure, 1, len(panels)), panels.items(), strict=True):
+    every = new_axes(figure, 1, len(panels))
+    for axes, panel in zip(every, panels.values(), strict=True):
         for label, cohort in panel.items():
             for kernel in ("no_grid", "total"):
                 if kernel in cohort.spectra:
                     _draw(axes, cohort.spectra[kernel], label, dashed=kernel == "no_grid")
-        _keep_numbers_large(axes, list(panel.values()))
-        finish(axes, _title(stage, list(panel.values())), y_label=axes is figure.axes[0])
+    finish_panels(every, [_title(stage, [*panel.values()]) for stage, panel in panels.items()], len(panels))
+    shown = [cohort for panel in panels.values() for cohort in panel.values()]
+    _keep_numbers_large(every[0], shown)
     colours = [handle(label.name, label.colour or GREY) for label in drawn]
     for label, line in zip(drawn, colours, strict=True):
         line.set_marker(label.marker or "None")
-    legend_below(
-        figure, [*colours, *_marks([cohort for panel in panels.values() for cohort in panel.values()])]
-    )
+    legend_below(figure, [*colours, *_marks(shown)])
     return figure
 
 
@@ -117,6 +117,7 @@ def _draw(axes: Axes, statistics: SpectrumStatistics, label: ShownLabel, *, dash
 
 
 def _keep_numbers_large(axes: Axes, cohorts: Sequence[Cohort]) -> None:
+    """Cut what is far below all numbers off the axes of these cohorts, which share their finished scales."""
     medians = [statistics.median.numbers for cohort in cohorts for statistics in cohort.spectra.values()]
     positive = [numbers[numbers > 0] for numbers in medians]
     if any(numbers.size for numbers in positive):

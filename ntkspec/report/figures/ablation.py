@@ -19,6 +19,7 @@ from ntkspec.report.style import LATE, NO_GRID_COLOUR, StyledRun, of_kind, style
 
 ORDER = 4  # among the figures
 
+_WHAT = "networks with a grid"
 _ALONE = " The baseline is drawn beside networks with kernels of the same samples and outputs."
 
 
@@ -35,7 +36,7 @@ def caption(report: Report) -> Caption:
         )
         + late_alone(report)
         + (_ALONE if _have_no_baseline(report) else "")
-        + left_out(len(networks(report)[0]), MOST_PANELS),
+        + left_out(len(networks(report)[0]), MOST_PANELS, _WHAT),
     )
 
 
@@ -58,7 +59,7 @@ def draw(report: Report, *, narrow: bool = False) -> Figure | None:
     for axes, run in zip(panels, grids, strict=True):
         draw_ablation(axes, [run], baseline if run in beside else None)
     finish_panels(panels, [text(run.name) for run in grids], columns)
-    say_first(figure, len(every), MOST_PANELS)
+    say_first(figure, len(every), MOST_PANELS, _WHAT)
     others = [baseline] if baseline is not None and beside else []
     handles = [handle(run.name, run.colour) for run in others] + run_handles(grids)
     handles.append(handle("without the grid's gradients", NO_GRID_COLOUR))

@@ -47,7 +47,7 @@ def draw(report: Report) -> Figure | None:
         for title, left, right in (
             ("Baseline and Fourier features", base, ffes),
             ("Baseline and multigrid", base, mpes),
-            ("High Fourier features and multigrid", ffes[-1:], mpes),
+            (f"{'High ' * (len(ffes) > 1)}Fourier features and multigrid", ffes[-1:], mpes),
         )
         if left and right
     ]

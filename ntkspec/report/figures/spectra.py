@@ -34,10 +34,10 @@ _FLOORS = (
     "spectrum was computed (gram or svd, see each run's details), not on the network."
 )
 _STEPWISE = (
-    "Every snapshot, from light at the start of training to dark at its end. The higher a curve at index i, "
-    "the faster at least i independent patterns on the sampled points can be learnt, wanted or not. A cross "
-    "marks the last eigenvalue that is a number; the thin line is the floor of the last snapshot. A shaded "
-    f"band is the stated error. {_FLOORS}"
+    "Every snapshot, from green at the start of training to violet at its end. The higher a curve at index "
+    "i, the faster at least i independent patterns on the sampled points can be learnt, wanted or not. A "
+    "cross marks the last eigenvalue that is a number; the thin line is the floor of the last snapshot. A "
+    f"shaded band is the stated error. {_FLOORS}"
 )
 
 

@@ -46,7 +46,7 @@ _HOLLOW: dict[str, Any] = {"markerfacecolor": "white"}
 
 def caption(report: Report) -> Caption:
     """Return the figure's title, alternative text and caption."""
-    others = f"; the figure “{heading(report)}” has the others" if len(kernels_of(report)) > 1 else ""
+    others = f"; the figure “{heading(report)}” has the other kernels" if len(kernels_of(report)) > 1 else ""
     metrics = (metric_title(report, name) for name in drawn_metrics(report))
     return Caption(
         title="Through training",
