@@ -71,7 +71,7 @@ def test_sizes_on_the_command_line(command, gib, tmp_path, monkeypatch, capsys):
 def test_the_limits_of_the_process_count(limit):
     """In a child: 1 GiB more than what it has mapped, less what is kept for libraries."""
     code = (
-        "import resource, sys\nfrom ntkspec import memory\n"
+        "import resource, sys\nfrom ntkspec.machine import memory\n"
         f"name, page = {limit!r}, resource.getpagesize()\n"
         "field = {'RLIMIT_AS': 0, 'RLIMIT_DATA': 5}[name]\n"
         "mapped = int(open('/proc/self/statm').read().split()[field]) * page\n"
