@@ -202,5 +202,5 @@ def test_a_wrong_name_is_noticed(text):
      ("numpy.array", True)],
 )  # fmt: skip
 def test_a_wrong_name_in_a_docstring_is_noticed(word, found):
-    source = sources()["ntkspec.runs.analysis"]
+    source = sources()["ntkspec.analyze"]
     assert [*unknown_in_docstring(f"See `{word}`.", source, ())] == ([] if found else [word])
