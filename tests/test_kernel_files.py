@@ -49,6 +49,13 @@ def test_the_file_holds_what_gram_gives(tmp_path, sums, outputs, precision):
     assert os.listdir(tmp_path) == ["k.h5"]
 
 
+def test_names_that_are_too_long_and_links_that_lead_nowhere(tmp_path, sums):
+    (tmp_path / "loop").symlink_to("loop")
+    for path, said in (("a" * 300, "File name too long"), ("loop/k.h5", "Too many levels of symbolic links")):
+        with pytest.raises(OutputError, match=said):
+            ntkspec.write_kernels(tmp_path / path, sums)
+
+
 def writer(path, sums):
     """A process that writes these kernels, forked to spare it the imports; it has begun."""
     begun, say = os.pipe()

@@ -142,7 +142,7 @@ def _everywhere(path: str | None, config: TrainConfig, output: Path) -> Path | N
         raise UsageError(
             where, expected="a picture, which has pixels", got="a mesh", remedy="leave out this option"
         )
-    if Path(path).resolve() == output.resolve():
+    if os.path.realpath(path) == os.path.realpath(output):  # Path.resolve raises at links to themselves
         raise UsageError(
             where,
             expected="another file than ⟦-o|output⟧",

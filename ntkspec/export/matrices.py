@@ -32,11 +32,12 @@ def used_once(plan: BlockPlan, usage: Survey, at: Sequence[Tensor], outputs: Ten
         outputs: (n, c).
     """
     (n, c), (a, b) = outputs.shape, plan.widths
-    left, right = outputs.new_zeros(n, a), outputs.new_zeros(n, c, b)
     if at:
         left = _columns(plan, usage, 0).to(outputs.dtype)
         rows = at[0] if plan.is_shift else _product_of(plan, usage, 0).right(at[0])
         right = rows.reshape(n, -1, c).movedim(2, 1).to(outputs.dtype)
+    else:
+        left, right = outputs.new_zeros(n, a), outputs.new_zeros(n, c, b)
     places = _places(plan, usage)
     if plan.is_shift:
         return ProductBlock(plan, None, left[:, :, None] * right, places)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -62,7 +62,8 @@ def probe(prepared: Prepared, x: Tensor, roles: Roles, memory: int) -> Probed:
     budget = Budget(memory, c, len(x), prepared.dtype.itemsize)
     choices, chunk = _settle(prepared, batch, choices, roles, budget)
     choices = choices.with_forms(_seen_forms(chunk, choices, several))
-    choices, _ = _settle(prepared, batch[: max(len(batch) // 2, 1)], choices, roles, budget)
+    choices, half = _settle(prepared, batch[: max(len(batch) // 2, 1)], choices, roles, budget)
+    choices = choices.with_varying(_unlike(half.alike, chunk.alike))
     budget = replace(budget, saved=saved_bytes(prepared.model, batch, memory))
     return Probed(choices, budget, largest([chunk.outputs]), _mostly_zero(chunk), start)
 
@@ -87,6 +88,15 @@ def _seen_forms(chunk: Chunk, choices: Choices, several: bool) -> dict[str, Form
         elif isinstance(block, ProductBlock) and isinstance(block.left, SparseRows):
             forms[block.plan.owned[0].name] = replace(block.plan.form, entries=block.left.indices.shape[1])
     return forms
+
+
+def _unlike(of_some: Mapping[str, Tensor | None], of_all: Mapping[str, Tensor | None]) -> list[str]:
+    """Return the tables of which some samples do not read the same positions as all of them together."""
+    return [
+        name
+        for name, read in of_some.items()
+        if read is None or (before := of_all.get(name)) is None or not torch.equal(read, before)
+    ]
 
 
 def _levels_to_try(shape: tuple[int, ...], lookups: Sequence[torch.Size]) -> set[int]:

@@ -136,10 +136,8 @@ class _Scale:
     @staticmethod
     def from_kernel(name: str, kernel: Kernel) -> _Scale:
         """Choose the scaling by the kernel's diagonal, computed from the factors."""
-        diagonal = kernel.diagonal
-        if not np.isfinite(diagonal).all():
-            raise _overflow(name)
         check_not_too_small(kernel, f"kernel {_without_side(name)}")
+        diagonal = kernel.diagonal
         exponent = -math.frexp(float(diagonal.max()))[1]
         return _Scale(exponent, math.fsum(np.ldexp(diagonal, exponent)), kernel.backend)
 
@@ -164,7 +162,7 @@ def _distance(name: str, products: Sequence[NDArray[np.float64]]) -> float:
     """Compute the distance from the products (3,) of all pairs of tiles."""
     mm, mp, pp = (math.fsum(of_tiles) for of_tiles in zip(*products, strict=True))
     if not math.isfinite(pp):
-        raise _overflow(name)
+        raise overflow(f"kernel {_without_side(name)}", "its precision")
     a, b = (math.sqrt(max(mm + pp + sign * 2 * mp, 0.0)) / 2 for sign in (1, -1))  # |A| and |B|
     distance = (mm - (mp / (a + b)) ** 2) / (2 * a * b)
     return min(max(distance, 0.0), 1.0)  # only rounding leaves this range
@@ -189,11 +187,6 @@ def _check_alike(first: Jacobian, other: Jacobian) -> None:
             got=f"{other.samples} samples and {other.outputs} outputs in the second",
             remedy="give Jacobians of the same samples; jac.rows(indices) takes some of them",
         )
-
-
-def _overflow(name: str) -> UsageError:
-    """Return the `UsageError` for a kernel that overflows."""
-    return overflow(f"kernel {_without_side(name)}", "its precision")
 
 
 def _without_side(name: str) -> str:

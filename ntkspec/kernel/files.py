@@ -100,7 +100,7 @@ def fill_file(
         "backend": kernel.backend.name,
     }
     fingerprint = attributes["fingerprint"] = _fingerprint(plan, parts, attributes)
-    if path.exists():
+    if os.path.exists(path):  # Path raises at long names
         kernel_file.require_same(path, fingerprint)
         return path
     kernel_file.begin(path, plan, attributes)

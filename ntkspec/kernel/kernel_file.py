@@ -86,7 +86,8 @@ def begin(path: Path, plan: Assembly, attributes: Mapping[str, str]) -> None:
     Raises:
         OutputError: there is no room for it on the disk.
     """
-    with writing(path), locked(path.parent.resolve(), wait=True):  # other writers that begin files here wait
+    folder = Path(os.path.realpath(path.parent))  # Path.resolve raises at links to themselves
+    with writing(path), locked(folder, wait=True):  # other writers that begin files here wait
         if not unfinished_path(path).exists():
             _lay_out(unfinished_path(path), plan, attributes)
 

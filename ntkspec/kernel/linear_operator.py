@@ -46,8 +46,9 @@ def operator(
         [7.0, 3.0]
     """
     kernel = Kernel.from_jacobian(jacobian, outputs, backend=backend, memory=memory)
+    products = operator_of(kernel)  # first, since it refuses what does not fit before anything is read
     check_not_too_small(kernel)
-    return operator_of(kernel)
+    return products
 
 
 def operator_of(kernel: Kernel) -> LinearOperator:

@@ -48,7 +48,8 @@ def check_range(kernel: Kernel, where: str = "kernel") -> None:
 def check_not_too_small(kernel: Kernel, where: str = "kernel") -> None:
     """Raise `UsageError` if products of a kernel that is not zero are lost to underflow, or are not finite.
 
-    An entry between two sets of samples is at most the product of the lengths of two rows of J.
+    An entry between two sets of samples is at most the product of the lengths of two rows of J; only that it
+    is not too small is checked there.
 
     Args:
         kernel: any, also one between two sets of samples.
@@ -56,11 +57,11 @@ def check_not_too_small(kernel: Kernel, where: str = "kernel") -> None:
     """
     own = [kernel] if kernel.columns is None else [_of_one_set(kernel, side) for side in kernel.sides]
     sizes = [float(side.diagonal.max()) for side in own]
-    if not all(math.isfinite(size) for size in sizes):
-        raise overflow(where, kernel.precision)
     largest, least = sizes[0], _least_entry(kernel)
-    if len(sizes) > 1:
+    if kernel.columns is not None:  # a side may overflow alone, where the other is small or orthogonal
         largest = math.prod(math.sqrt(max(size, math.ulp(0.0))) for size in sizes)
+    elif not math.isfinite(largest):
+        raise overflow(where, kernel.precision)
     if not largest < least or not all(any(term.nonzero for term in side.terms) for side in own):
         return
     raise UsageError(

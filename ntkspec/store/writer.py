@@ -22,6 +22,7 @@ from numpy.typing import ArrayLike, NDArray
 from ntkspec._io import wait_for_disk
 from ntkspec.arguments.counts import whole_number
 from ntkspec.arguments.real_arrays import as_array
+from ntkspec.display import listed
 from ntkspec.errors import UsageError, named_path, shown
 from ntkspec.machine.memory import budget_bytes
 from ntkspec.qualities import updated
@@ -245,7 +246,7 @@ class RunWriter:
 
     def _require_complete(self, id: str) -> None:
         if id not in self.complete_snapshots:
-            there = ", ".join(self.complete_snapshots) or "there is none"
+            there = listed(self.complete_snapshots) or "there is none"
             raise UsageError("snapshot", expected=f"the id of a complete one ({there})", got=shown(id))
 
     def picture(self, name: str, pixels: NDArray[np.uint8]) -> None:

@@ -106,6 +106,13 @@ def test_a_kernel_between_two_sets_may_be_small_or_zero():
     assert not (ntkspec.operator(made("dense", 0.0)) @ np.ones(N)).any()
 
 
+def test_a_kernel_between_two_sets_may_be_zero_where_one_side_could_not_be_squared():
+    halves = np.diag([1.0, 1e200, 0.0, 0.0])[:, None]
+    jac = Jacobian((cases.block("g", None, DenseFactor(halves), 4, 1),))
+    for rows, columns in (([0], [1]), ([1], [0]), ([2, 3], [1])):
+        assert not ntkspec.gram(jac.rows(rows), columns=jac.rows(columns)).any()
+
+
 @pytest.mark.parametrize(("left", "pairs"), [(1e300, 1e-170), (1e-300, 1e170)])
 def test_pairs_whose_products_leave_the_range_may_be_part_of_products_that_do_not(left, pairs):
     rng = np.random.default_rng(0)

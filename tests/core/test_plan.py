@@ -40,6 +40,14 @@ def test_what_fits_runs_and_what_does_not_is_refused(route, outputs):
         ntkspec.spectrum(jac, outputs, method=route, memory=small / GIB, **options)
 
 
+def test_an_operator_that_does_not_fit_is_refused_before_its_factors_are_read(tmp_path):
+    ntkspec.write_run(tmp_path / "run.h5", np.zeros((40, 1)), np.zeros((40, 1)), cases.mixed(40, c=1))
+    with ntkspec.open_run(tmp_path / "run.h5") as run:
+        jac = run[0].jacobian
+    with pytest.raises(MemoryBudgetError, match="factors of the kernel"):  # the file is closed
+        ntkspec.operator(jac, memory=1e-6)
+
+
 @pytest.mark.parametrize("method", SOLVERS)
 def test_the_largest_n_is_where_the_plan_ends(method):
     """The number in the plan's line: as many samples fit, and no more."""

@@ -167,6 +167,17 @@ def test_gradients_that_vanish_make_no_grid() -> None:
     assert block.role == "network"
 
 
+@pytest.mark.parametrize("n", [2, 4, 7, 23])
+def test_numbers_that_a_sample_reads_as_often_as_there_are_samples_make_a_grid(n: int) -> None:
+    def row(m: Any, x: Tensor) -> Tensor:
+        return m.p[(x[:, :1] * zoo.ROWS).long().expand(-1, n)].mean(1)
+
+    x = torch.linspace(0, 0.9, 2 * n).view(n, 2)
+    for chunk in (None, 2):
+        (block,) = of_table(jacobian(zoo.build((zoo.ROWS, zoo.WIDTH), row, 1), x, chunk=chunk))
+        assert block.role == "grid"
+
+
 @pytest.mark.parametrize("chunk", [None, 7, 1])
 def test_one_sample_that_reads_other_numbers_makes_a_grid(chunk: int | None) -> None:
     def codes(m: Any, x: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import pkgutil
 import re
 import subprocess
 import sys
@@ -310,12 +311,9 @@ def test_every_step_is_said_where_stderr_is_no_terminal(picture, tmp_path, monke
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, OutputError("x", expected="a", got="b", remedy="c")])
-@pytest.mark.parametrize("method", ["snapshot", "picture"])
+@pytest.mark.parametrize("method", ["export.exporter.RunExporter.snapshot", "store.writer.RunWriter.picture"])
 def test_a_failure_during_the_export_leaves_nothing(picture, tmp_path, monkeypatch, capsys, error, method):
-    from ntkspec.export import RunExporter
-
-    owner = {"snapshot": RunExporter, "picture": ntkspec.RunWriter}[method]
-    usual, calls = getattr(owner, method), []
+    usual, calls = pkgutil.resolve_name(f"ntkspec.{method}"), []
 
     def second_fails(self, *args, **named):
         calls.append(args)
@@ -324,7 +322,7 @@ def test_a_failure_during_the_export_leaves_nothing(picture, tmp_path, monkeypat
             raise error
         return usual(self, *args, **named)
 
-    monkeypatch.setattr(owner, method, second_fails)
+    monkeypatch.setattr(f"ntkspec.{method}", second_fails)
     code = main(["--image", picture, *SHORT, "-q", "-o", str(tmp_path / "run.h5")])
     assert code == (130 if error is KeyboardInterrupt else 2)
     assert len(calls) == 2

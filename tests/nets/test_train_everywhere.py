@@ -85,6 +85,12 @@ def test_refused_in_one_line_before_any_work(words, said, here, capsys):
     assert [path.name for path in here.iterdir()] == ["picture.png"]
 
 
+def test_a_link_to_itself_is_no_free_name(here, capsys):
+    (here / "all.h5").symlink_to("all.h5")
+    assert trained("-o", "run.h5", "--everywhere", "all.h5") == 2
+    assert "all.h5: expected a name that is free" in capsys.readouterr().err
+
+
 def test_a_run_that_stays_where_every_pixel_fails_is_named(here, capsys, monkeypatch):
     usual = ntkspec.train.write_run
 

@@ -72,7 +72,8 @@ def read_alike(reads: Iterable[Read], samples: int) -> Tensor | None:
     """Return the positions (m,) that every sample reads of a table; None if samples read different ones.
 
     Gradients do not matter, which may be zero. If samples read alike, each number is read as often by one
-    sample as by any other, and so a multiple of `samples` times.
+    sample as by any other, and so a multiple of `samples` times. The converse may fail, as where each of two
+    samples reads one number twice; fewer samples then read fewer positions.
     """
     positions = [torch.zeros(0, dtype=torch.long, device="cpu")]
     positions += [read.positions[read.positions >= 0].long().cpu() for read in reads]
