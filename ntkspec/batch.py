@@ -18,6 +18,7 @@ from ntkspec.cluster.profile import read_profile
 from ntkspec.cluster.workers import SLURM, Cluster
 from ntkspec.commands.cli import DONE, FAILED, in_words, line_on_stderr, one_line, run_command
 from ntkspec.commands.progress import Say, progress
+from ntkspec.display import counted
 from ntkspec.errors import NtkspecError, UsageError
 from ntkspec.extras import needs_cluster
 from ntkspec.population.analysis_job import RunDone, RunJob, analyse
@@ -51,7 +52,7 @@ def _do(batch: Batch) -> int:
     tally = _analyse(batch, todo)
     already = len(files) - len(todo) + tally.reused
     if not batch.quiet:
-        counts = f"{tally.analysed} runs analysed, {already} were there already, {tally.failed} failed"
+        counts = f"{counted(run=tally.analysed)} analysed, {already} there already, {tally.failed} failed"
         print(f"{counts}: {batch.results}")
     if not tally.analysed + already:
         return FAILED if tally.failed else DONE
@@ -99,7 +100,7 @@ def _kernels(batch: Batch, folder: Path) -> int:
 def _show(batch: Batch, todo: Sequence[RunJob]) -> int:
     """Print which runs would be analysed, and the script of a SLURM job."""
     profile = read_profile((batch.cluster.profile if batch.cluster else None) or "cpu")
-    print(f"{len(batch.files or ())} run files, of which {len(todo)} are to be analysed:")
+    print(f"{counted(file=len(batch.files or ()))}, of which to be analysed: {len(todo)}")
     for job in todo:
         print(f"  {one_line(job.run)}")
     if batch.cluster is not None and batch.cluster.place == SLURM:
@@ -148,7 +149,7 @@ def _ends(cluster: Cluster | None, todo: Sequence[RunJob], tally: Tally, say: Sa
             workers.check(underway)
             at_work(min(underway, workers.connected()))
             if underway and not workers.connected():
-                say(f"{len(todo)} runs wait for a worker to come to {workers.where}")
+                say(f"{counted(run=len(todo))} to be done when a worker comes to {workers.where}")
 
         yield from run_jobs(workers.executor, analyse, todo, ahead=workers.ahead, watch=watch)
 
@@ -176,7 +177,7 @@ def _report(batch: Batch, gathered: Gathered, *, anew: bool) -> None:
         )
     if anew or not is_reported(folder, gathered):
         with progress(quiet=batch.quiet) as say:
-            say(f"reporting on {len(gathered.made)} runs")
+            say(f"reporting on {counted(run=len(gathered.made))}")
             reports = [made.folder(batch.results) / JSON for made in gathered.made]
             write_population_apart(reports, folder, gathered.failures, gathered.broken)
     if not batch.quiet:

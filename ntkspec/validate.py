@@ -14,6 +14,7 @@ from pathlib import Path
 
 from ntkspec import sandbox
 from ntkspec.commands.cli import DONE, UNEXPECTED, Parser, one_line, positive, run_command
+from ntkspec.display import counted
 from ntkspec.machine.memory import format_bytes
 from ntkspec.store import open_run
 
@@ -64,8 +65,9 @@ def _validate(path: Path, memory: float | None, quiet: bool) -> int:
         jacobian = run.snapshots[-1].jacobian
         labels = ", ".join(f"{snap.label} (step {snap.step})" for snap in run.snapshots)
         summary = (
-            f"{path}: valid. {run.label!r} by {run.producer}: {run.samples} samples, "
-            f"{jacobian.outputs} outputs, {jacobian.width} parameters in {len(jacobian)} blocks "
+            f"{path}: valid. {run.label!r} by {run.producer}: "
+            f"{counted(sample=run.samples, output=jacobian.outputs, parameter=jacobian.width)} in "
+            f"{counted(block=len(jacobian))} "
             f"({', '.join(jacobian.roles)}), {jacobian.dtype}, {format_bytes(jacobian.nbytes)} a snapshot; "
             f"snapshots: {labels}"
         )

@@ -75,7 +75,7 @@ def stamps():
 
 def test_results_are_those_of_analyze(runs, capsys):
     assert one_process() == 0
-    assert "4 runs analysed, 0 were there already, 0 failed" in capsys.readouterr().out
+    assert "4 runs analysed, 0 there already, 0 failed" in capsys.readouterr().out
     made = list(all_made(Path("results")))
     assert {run for each in made for run in each.seen} == {str(path) for path in runs.glob("*/*.h5")}
     for each in made:
@@ -94,14 +94,14 @@ def test_what_is_there_is_not_done_again(runs, capsys):
     one_process()
     before = stamps()
     assert one_process() == 0
-    assert "0 runs analysed, 4 were there already" in capsys.readouterr().out
+    assert "0 runs analysed, 4 there already" in capsys.readouterr().out
     assert stamps() == before
     changed = runs / "p0" / "net0.h5"
     changed.unlink()
     write(changed, 9)  # another file of that name: results of its own
     os.utime(runs / "p0" / "net1.h5", ns=(1, 1))  # of another age, and the same bytes
     assert one_process() == 0
-    assert "1 runs analysed, 3 were there already" in capsys.readouterr().out
+    assert "1 run analysed, 3 there already" in capsys.readouterr().out
     assert len({path.parent for path in stamps()}) == 5
     assert one_process("--again") == 0
     assert "4 runs analysed" in capsys.readouterr().out
@@ -112,7 +112,7 @@ def test_other_settings_are_other_results(runs, capsys):
     capsys.readouterr()
     for words in (("--method", "svd"), ("-k", "3"), ("--samples", "8"), ("--drop", "mlp")):
         assert one_process(*words) == 0
-        assert "4 runs analysed, 0 were there already" in capsys.readouterr().out
+        assert "4 runs analysed, 0 there already" in capsys.readouterr().out
     assert one_process("--memory", "0.5") == 0  # which decides what fits, and is no such setting
     assert "0 runs analysed" in capsys.readouterr().out
     assert batch.main(["-o", "results", "--report-only", "--backend", "cpu"]) == 0
@@ -137,7 +137,7 @@ def test_bad_files_do_not_stop_the_rest(runs, capsys):
         f"failed: {bad}: expected a readable HDF5 file",
         f"failed: {runs / 'p1' / 'pipe.h5'}: expected a run file",
     ]
-    assert "4 runs analysed, 0 were there already, 2 failed" in captured.out
+    assert "4 runs analysed, 0 there already, 2 failed" in captured.out
     (runs / "p1" / "pipe.h5").unlink()
     assert batch.main(["-o", "results", "--report-only", "--backend", "cpu"]) == 0
     report = json.loads(Path("results/population/population.json").read_text())
@@ -166,7 +166,7 @@ def test_a_result_that_was_damaged_is_made_again(runs, capsys):
     (folders[2] / "made.json").write_text('{"format": "ntkspec-results", "stem": 5, "seen": []}')
     capsys.readouterr()
     assert one_process() == 0
-    assert "3 runs analysed, 1 were there already" in capsys.readouterr().out
+    assert "3 runs analysed, 1 there already" in capsys.readouterr().out
     assert len(list(all_made(Path("results")))) == 4
 
 
@@ -200,7 +200,7 @@ def test_runs_that_were_moved_are_known(runs, capsys):
     runs.rename(runs.parent / "moved")
     words = ["moved", "-o", "results", "--backend", "cpu"]
     assert batch.main([*words, "--share", "0/1"]) == 0
-    assert "0 runs analysed, 4 were there already" in capsys.readouterr().out
+    assert "0 runs analysed, 4 there already" in capsys.readouterr().out
     assert {path: stamp for path, stamp in stamps().items() if path.name != "made.json"} == {
         path: stamp for path, stamp in before.items() if path.name != "made.json"
     }
@@ -298,9 +298,9 @@ def test_what_does_not_hold_is_not_forgotten(runs, monkeypatch, capsys):
 def test_copies_share_their_results(runs, capsys):
     shutil.copy(runs / "p0" / "net0.h5", runs / "p1" / "net0.h5")
     one_process()
-    assert "3 runs analysed, 1 were there already" in capsys.readouterr().out
+    assert "3 runs analysed, 1 there already" in capsys.readouterr().out
     assert one_process() == 0
-    assert "0 runs analysed, 4 were there already" in capsys.readouterr().out
+    assert "0 runs analysed, 4 there already" in capsys.readouterr().out
 
 
 def test_copies_under_other_names_are_other_runs(runs):
@@ -397,7 +397,7 @@ def test_a_dry_run_does_nothing(runs, capsys):
     words = ["runs", "-o", "results", "--backend", "cpu", "--dry-run", "--cluster", "slurm", "--workers", "3"]
     assert batch.main(words) == 0
     out = capsys.readouterr().out
-    assert "5 run files, of which 1 are to be analysed" in out
+    assert "5 files, of which to be analysed: 1" in out
     assert str(runs / "p2" / "new.h5") in out
     assert "3 jobs of SLURM" in out
     assert "#SBATCH --cpus-per-task=4" in out
@@ -447,7 +447,7 @@ def test_workers_one_of_which_is_killed_and_then_the_command(runs):
         out, err = second.communicate(timeout=120)
     assert (second.returncode, err) == (0, "")
     there = len({path.parent for path in before if path.name == "made.json"})
-    assert f"{12 - there} runs analysed, {there} were there already, 0 failed" in out
+    assert f"{12 - there} runs analysed, {there} there already, 0 failed" in out
     assert {path: stamp for path, stamp in stamps().items() if path in before} == before
     assert len(list(all_made(Path("results")))) == 12
 

@@ -86,7 +86,7 @@ def test_runs_are_written_trained_and_analysed_on_macos(macos):
 def test_a_worker_on_macos(macos):
     run = str(ROOT / "data/golden/foreign.h5")
     out = macos("import distributed\n" + PRETENDED + BATCH_OF_A_WORKER, RUN=run)
-    assert "1 runs analysed, 0 were there already, 0 failed" in out
+    assert "1 run analysed, 0 there already, 0 failed" in out
 
 
 @pytest.mark.parametrize(("size", "start"), [(0, 0), (5, 0), (3 * _io.PIECE + 7, 0), (3 * _io.PIECE + 7, 99)])

@@ -16,6 +16,7 @@ from torch import nn
 
 from ntkspec.arguments.counts import whole_number
 from ntkspec.arguments.roles import Roles
+from ntkspec.display import counted
 from ntkspec.errors import ExportError, UsageError
 from ntkspec.export.arrays import ArrayLike, as_array, as_indices, as_picture
 from ntkspec.export.driver import Options, Stream, export
@@ -219,7 +220,7 @@ class RunExporter:
         if before is not None and before.outputs != outputs:
             raise ExportError(
                 "model",
-                expected=f"{before.outputs} outputs, as in the snapshots of this file",
+                expected=f"{counted(output=before.outputs)}, as in the snapshots of this file",
                 got=f"{outputs}",
                 remedy="write another model into another file",
             )

@@ -123,8 +123,8 @@ class Block(NotAnArray):
             if (factor.samples, factor.outputs) != (self.samples, outputs):
                 raise UsageError(
                     f"block {self.name!r}",
-                    expected=f"a {side} factor of {self.samples} samples and {outputs} outputs",
-                    got=f"{factor.samples} samples and {factor.outputs} outputs",
+                    expected=f"a {side} factor of {counted(sample=self.samples, output=outputs)}",
+                    got=counted(sample=factor.samples, output=factor.outputs),
                     remedy="left factors are (n, 1, a), right ones (n, c, b)",
                 )
 

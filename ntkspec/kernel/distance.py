@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ntkspec.backend import Array, Backend, Choice, Precision
+from ntkspec.display import counted
 from ntkspec.errors import UsageError
 from ntkspec.jacobian import Jacobian, Outputs
 from ntkspec.kernel import tiles
@@ -183,8 +184,8 @@ def _check_alike(first: Jacobian, other: Jacobian) -> None:
     if (first.samples, first.outputs) != (other.samples, other.outputs):
         raise UsageError(
             "kernel distance",
-            expected=f"two Jacobians of {first.samples} samples and {first.outputs} outputs",
-            got=f"{other.samples} samples and {other.outputs} outputs in the second",
+            expected=f"two Jacobians of {counted(sample=first.samples, output=first.outputs)}",
+            got=f"{counted(sample=other.samples, output=other.outputs)} in the second",
             remedy="give Jacobians of the same samples; jac.rows(indices) takes some of them",
         )
 

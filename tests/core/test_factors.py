@@ -244,12 +244,12 @@ def test_how_many_entries_collide(indices, most):
         (
             None,
             DenseFactor(np.ones((6, 2, 4))),
-            "a right factor of 6 samples and 1 outputs, got 6 samples and 2",
+            "a right factor of 6 samples, 1 output, got 6 samples, 2",
         ),
         (
             DenseFactor(np.ones((6, 2, 3))),
             None,
-            "a left factor of 6 samples and 1 outputs, got 6 samples and 2",
+            "a left factor of 6 samples, 1 output, got 6 samples, 2",
         ),
     ],
 )

@@ -112,8 +112,8 @@ def test_what_cannot_be_measured_is_one_line():
     jac = cases.mixed(12, 2)
     zero = with_numbers(np.zeros((12, 3)))
     for other, said in (
-        (cases.mixed(11, 2), "expected two Jacobians of 12 samples and 2 outputs, got 11 samples"),
-        (cases.mixed(12, 1), "got 12 samples and 1 outputs in the second"),
+        (cases.mixed(11, 2), "expected two Jacobians of 12 samples, 2 outputs, got 11 samples"),
+        (cases.mixed(12, 1), "got 12 samples, 1 output in the second"),
     ):
         with pytest.raises(UsageError, match=said):
             kernel_distance(jac, other)

@@ -103,7 +103,7 @@ def test_one_output_needs_no_axis():
     assert SparseFactor(INDICES, rows(2), 4).to_dense().shape == (5, 1, 4)
     assert PairsFactor(rows(2, 3), rows(2, 4)).to_dense().shape == (5, 1, 12)
     with pytest.raises(
-        UsageError, match="expected a right factor of 5 samples and 3 outputs, got 5 samples and 1"
+        UsageError, match="expected a right factor of 5 samples, 3 outputs, got 5 samples, 1 output"
     ):
         Block("b", "network", 5, 3, None, DenseFactor(rows(3)))  # three outputs of one parameter were meant
 

@@ -273,7 +273,7 @@ def test_what_a_resumed_file_keeps_is_told(tmp_path: Path) -> None:
     ]
     assert {warning.filename for warning in told} == {__file__}
     with record:
-        with pytest.raises(ExportError, match=r"model: expected 1 outputs, as in the snapshots .* got 3"):
+        with pytest.raises(ExportError, match=r"model: expected 1 output, as in the snapshots .* got 3"):
             record(nn.Linear(2, 3), 1)
         with pytest.warns(ExportWarning, match="^stored as float32, though the snapshots before it are"):
             record(field(), 2)
