@@ -281,8 +281,9 @@ PRESETS = ("baseline", "ffe-low")
 # Given a signal, it stops itself when it would print the line of the first run. On a busy machine it may have
 # ended before another process sees that this run is done.
 STUDY = f"""
-import os, sys
+import os, signal, sys
 sys.path.insert(0, sys.argv[1])
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background processes ignore it
 from analysis.paper import command
 from pathlib import Path
 from ntkspec.cluster.workers import Cluster
