@@ -29,7 +29,7 @@ from ntkspec.kernel import tiles
 from ntkspec.kernel.assembly import Assembly
 from ntkspec.kernel.checks import check_jacobians
 from ntkspec.kernel.problem import Kernel, blocks_of
-from ntkspec.kernel.value_range import check_not_too_small, overflow
+from ntkspec.kernel.value_range import check_formable, overflow
 
 FIRST, OTHER = SIDES = ("first ", "other ")  # prefixes of the names of blocks and sums of both sides
 
@@ -137,7 +137,7 @@ class _Scale:
     @staticmethod
     def from_kernel(name: str, kernel: Kernel) -> _Scale:
         """Choose the scaling by the kernel's diagonal, computed from the factors."""
-        check_not_too_small(kernel, f"kernel {_without_side(name)}")
+        check_formable(kernel, f"kernel {_without_side(name)}")
         diagonal = kernel.diagonal
         exponent = -math.frexp(float(diagonal.max()))[1]
         return _Scale(exponent, math.fsum(np.ldexp(diagonal, exponent)), kernel.backend)

@@ -12,7 +12,7 @@ from ntkspec.backend import Backend, Choice, CpuBackend
 from ntkspec.jacobian import Jacobian, Outputs
 from ntkspec.kernel.problem import Kernel
 from ntkspec.kernel.term import TermOperator, apply
-from ntkspec.kernel.value_range import check_not_too_small
+from ntkspec.kernel.value_range import check_formable
 from ntkspec.machine.memory import require
 
 
@@ -36,7 +36,7 @@ def operator(
 
     Raises:
         MemoryBudgetError: the factors do not fit.
-        UsageError: the kernel is not zero, and all products would be lost to underflow.
+        UsageError: the kernel is not zero and its products would underflow, or numbers are not finite.
 
     Example:
         >>> from ntkspec.jacobian import Block, DenseFactor
@@ -47,7 +47,7 @@ def operator(
     """
     kernel = Kernel.from_jacobian(jacobian, outputs, backend=backend, memory=memory)
     products = operator_of(kernel)  # first, since it refuses what does not fit before anything is read
-    check_not_too_small(kernel)
+    check_formable(kernel)
     return products
 
 

@@ -1,7 +1,7 @@
 """Refuse kernels whose entries are too close to overflow or underflow.
 
 Near both ends errors cannot be stated (`check_range`); still smaller entries cannot be formed
-(`check_not_too_small`).
+(`check_formable`).
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def check_range(kernel: Kernel, where: str = "kernel") -> None:
     )
 
 
-def check_not_too_small(kernel: Kernel, where: str = "kernel") -> None:
+def check_formable(kernel: Kernel, where: str = "kernel") -> None:
     """Raise `UsageError` if products of a kernel that is not zero are lost to underflow, or are not finite.
 
     An entry between two sets of samples is at most the product of the lengths of two rows of J; only that it
@@ -84,7 +84,7 @@ def check_formed(kernel: Kernel, formed: NDArray[Any], where: str) -> None:
     """
     largest = formed.diagonal().max() if kernel.columns is None else max(formed.max(), -formed.min())
     if largest < _least_entry(kernel):
-        check_not_too_small(kernel, where)
+        check_formable(kernel, where)
 
 
 def overflow(where: str, precision: str) -> UsageError:
