@@ -27,7 +27,7 @@ Number = Tensor | float  # a float stands for as many equal numbers as are neede
 class Step(Call):
     """An operation that is about to be carried out, and the errors of its arguments."""
 
-    bound: Callable[[Tensor], Tensor]  # of an argument's error
+    bound: Callable[[Tensor], Tensor | None]  # of an argument's error; None: it is exact
 
     @property
     def precision(self) -> np.dtype[Any]:
@@ -36,9 +36,15 @@ class Step(Call):
         return np.dtype(str(dtype).removeprefix("torch."))
 
     def error(self, place: int) -> Number:
-        """Return a bound on the error of argument number `place`, from 0; 0 if it is a plain number."""
+        """Return a bound on the error of argument number `place`, from 0; the number 0 if it is exact."""
         argument = self.args[place]
-        return self.bound(argument) if isinstance(argument, Tensor) else 0.0
+        bound = self.bound(argument) if isinstance(argument, Tensor) else None
+        return 0.0 if bound is None else bound
+
+    def errors(self, tensor: Tensor) -> Tensor:
+        """Return a bound on the error of each number of an argument, in its shape."""
+        bound = self.bound(tensor)
+        return torch.zeros_like(tensor) if bound is None else bound
 
     def size(self, place: int) -> Number:
         """Return the absolute value of argument number `place`; a mask is returned as it is."""
@@ -74,29 +80,33 @@ def _ratio(step: Step) -> Number:
     return (exact + step.size(0) * step.error(1) / step.size(1)) / least
 
 
-def _matrices(step: Step, place: int = 0) -> Number:
+def _matrices(step: Step, place: int = 0, gamma: float = 0.0) -> Number:
+    """Bound the error of x @ y, arguments number `place` and the next, and `gamma` times |x| @ |y| more.
+
+    It is (|dx| + gamma |x|) |y| + (|x| + |dx|) |dy|: one product where y is exact, as most parameters are.
+    """
     x, y = (torch.as_tensor(step.size(k)) for k in (place, place + 1))
-    x_error, y_error = (torch.as_tensor(step.error(k)) for k in (place, place + 1))
-    exact = step.gamma(x.shape[-1]) * (x @ y)
-    return x_error @ y + x @ y_error + x_error @ y_error + exact
+    x_error, y_error = step.error(place), step.error(place + 1)
+    bound = (x_error + (step.gamma(x.shape[-1]) + gamma) * x) @ y
+    return bound + (x + x_error) @ y_error if isinstance(y_error, Tensor) else bound
 
 
 def _affine(step: Step) -> Number:
     beta: float = abs(step.kwargs.get("beta", 1))
     alpha: float = abs(step.kwargs.get("alpha", 1))
-    sizes = beta * step.size(0) + alpha * (torch.as_tensor(step.size(1)) @ step.size(2))
-    return beta * step.error(0) + alpha * _matrices(step, 1) + step.gamma(3) * sizes
+    added = step.error(0) + step.gamma(3) * step.size(0)
+    return beta * added + alpha * _matrices(step, 1, step.gamma(3))
 
 
 def _reduction(step: Step) -> Number:
     sizes: Tensor = step.func(step.size(0), *step.args[1:], **step.kwargs)
     terms = step.args[0].numel() // max(sizes.numel(), 1)
-    bound: Tensor = step.func(step.error(0), *step.args[1:], **step.kwargs)
+    bound: Tensor = step.func(step.errors(step.args[0]), *step.args[1:], **step.kwargs)
     return bound + step.gamma(terms + 1) * sizes
 
 
 def _extreme(step: Step) -> Number:
-    return torch.as_tensor(step.error(0)).amax(step.option("dim", 1, ()), step.option("keepdim", 2, False))
+    return step.errors(step.args[0]).amax(step.option("dim", 1, ()), step.option("keepdim", 2, False))
 
 
 def _slope(step: Step) -> Number:
@@ -107,7 +117,7 @@ def _slope(step: Step) -> Number:
 
 def _cut(step: Step) -> Number:
     """Bound the error of a function that is constant beyond its limits; 0 where x is surely beyond."""
-    x, error, (low, high) = step.args[0], torch.as_tensor(step.error(0)), _LIMITS[step.name](step)
+    x, error, (low, high) = step.args[0], step.errors(step.args[0]), _LIMITS[step.name](step)
     flat = torch.zeros_like(x, dtype=torch.bool)
     if low is not None:
         flat |= x < low - error
@@ -118,7 +128,7 @@ def _cut(step: Step) -> Number:
 
 def _moved(step: Step) -> Number:
     args, kwargs = tree_map(
-        lambda leaf: step.bound(leaf) if isinstance(leaf, Tensor) and leaf.is_floating_point() else leaf,
+        lambda leaf: step.errors(leaf) if isinstance(leaf, Tensor) and leaf.is_floating_point() else leaf,
         (step.args, step.kwargs),
     )
     bound: Tensor = step.func(*args, **kwargs)
@@ -171,7 +181,7 @@ def _from_the_next(step: Step) -> list[tuple[Tensor, Number]]:
     """
     dims = step.option("dim", 1, ()) or tuple(range(1, step.args[0].ndim))
     reduce = torch.amax if step.name == "amax" else torch.amin
-    x, error = step.args[0], torch.as_tensor(step.error(0))
+    x, error = step.args[0], step.errors(step.args[0])
     best = reduce(x, dims, keepdim=True)
     others = (x - best).abs()
     alone = (others == 0).sum(dims, keepdim=True) == 1
@@ -202,14 +212,12 @@ class Margins:
 
     def exact(self, tensors: Iterable[Tensor]) -> bool:
         """Return whether none of these tensors has a bound on its error; then they count as exact."""
-        return all(self._view(tensor, create=False) is None for tensor in tensors)
+        return all(self._bound(tensor) is None for tensor in tensors)
 
-    def keep(self, results: list[Tensor], error: Number | None) -> None:
+    def keep(self, results: list[Tensor], error: Number) -> None:
         """Keep the error bound of an operation's results."""
         for result in results:
-            view = self._view(result, create=True)
-            if isinstance(error, Tensor) and view is not None:
-                view.copy_(error.expand(view.shape))
+            self._kept(result).copy_(torch.as_tensor(error).expand(result.shape))
 
     def forget(self) -> None:
         """Drop all error bounds; which samples are uncertain is kept."""
@@ -218,15 +226,13 @@ class Margins:
     def _step(self, call: Call) -> Step:
         return Step(call.func, call.args, call.kwargs, self._bound)
 
-    def _bound(self, tensor: Tensor) -> Tensor:
-        view = self._view(tensor, create=False)
-        return torch.zeros_like(tensor) if view is None else view
+    def _bound(self, tensor: Tensor) -> Tensor | None:
+        return self._kept(tensor) if tensor.untyped_storage()._cdata in self._errors else None
 
-    def _view(self, tensor: Tensor, *, create: bool) -> Tensor | None:
+    def _kept(self, tensor: Tensor) -> Tensor:
+        """Return the bounds of a tensor's numbers, to read or to write; zeros if there were none."""
         storage = tensor.untyped_storage()
         if storage._cdata not in self._errors:
-            if not create:
-                return None
             count = storage.nbytes() // tensor.element_size()
             self._errors[storage._cdata] = torch.zeros(count, dtype=tensor.dtype, device=tensor.device)
         flat = self._errors[storage._cdata]
