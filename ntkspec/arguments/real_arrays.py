@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -16,15 +18,13 @@ FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 INTEGERS = (np.dtype(np.int32), np.dtype(np.int64))
 
 
-def as_array(values: ArrayLike | None, name: str) -> NDArray[Any]:
-    """Convert to an array of any type; raise `UsageError` where NumPy cannot, or where entries are masked."""
-    if np.ma.is_masked(values):
-        got = f"a mask on {np.count_nonzero(np.ma.getmaskarray(np.ma.asarray(values)))} entries"
-        raise UsageError(name, expected="numbers without a mask", got=got, remedy="leave out these samples")
-    if values is None:
-        raise UsageError(name, expected="an array of numbers", got="None", remedy="give one, or leave it out")
+@contextlib.contextmanager
+def converting(values: object, name: str) -> Iterator[None]:
+    """Turn whatever a conversion to NumPy raises into a `UsageError` that names the argument."""
     try:
-        array: NDArray[Any] = np.asarray(values)
+        yield
+    except UsageError:
+        raise
     except Exception as error:  # for rows of different lengths, or from __array__
         raise UsageError(
             name,
@@ -32,7 +32,20 @@ def as_array(values: ArrayLike | None, name: str) -> NDArray[Any]:
             got=f"a {type(values).__name__} that it does not ({first_line(error)})",
             remedy="give an array in memory",
         ) from error
-    return array
+
+
+def as_array(values: ArrayLike | None, name: str) -> NDArray[Any]:
+    """Convert to an array of any type; raise `UsageError` where NumPy cannot, or where entries are masked."""
+    if values is None:
+        raise UsageError(name, expected="an array of numbers", got="None", remedy="give one, or leave it out")
+    with converting(values, name):
+        array: NDArray[Any] = np.ma.asarray(
+            values
+        )  # sees the masks of rows in a list, too, which numpy.asarray drops
+    if np.ma.is_masked(array):
+        got = f"masked ones ({np.count_nonzero(np.ma.getmaskarray(array))})"
+        raise UsageError(name, expected="numbers without a mask", got=got, remedy="leave out these samples")
+    return np.asarray(array)
 
 
 def as_real(values: ArrayLike | None, name: str) -> Floats:
@@ -79,6 +92,32 @@ def as_floats(values: ArrayLike | None, name: str) -> Floats:
             expected="finite numbers",
             got=f"{array[tuple(place)]} at {place.tolist()}",
             remedy="leave out these samples; where a network diverged, take earlier weights",
+        )
+    return array
+
+
+def as_rows(values: ArrayLike, name: str, n: int | None = None, width: int | None = None) -> Floats:
+    """Convert to finite numbers (n, width), one row for each sample; a vector (n,) becomes (n, 1).
+
+    Args:
+        values: what a caller gave.
+        name: what it is, for messages.
+        n: how many samples there must be; None: at least one.
+        width: how many numbers a sample must have; None: at least one.
+
+    Raises:
+        UsageError: it is of another shape, or no array of finite real numbers.
+    """
+    array = as_floats(values, name)
+    array = array[:, None] if array.ndim == 1 else array
+    rows, columns = "n" if n is None else n, "width" if width is None else width
+    fits = array.ndim == 2 and n in (None, len(array)) and width in (None, array.shape[1])
+    if not fits or not array.size:
+        raise UsageError(
+            name,
+            expected=f"an array ({rows}, {columns}), one row a sample",
+            got=f"shape {array.shape}",
+            remedy="reshape it; inputs, outputs and targets have as many rows",
         )
     return array
 

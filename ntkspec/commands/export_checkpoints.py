@@ -74,11 +74,11 @@ def _export(request: Request) -> int:
     inputs = read_array(request.inputs, "⟦--inputs⟧")
     targets = None if request.targets is None else read_array(request.targets, "⟦--targets⟧")
     from ntkspec.export import ExportWarning  # imports PyTorch, or says that it is not installed
-    from ntkspec.export.arrays import as_array
+    from ntkspec.export.arrays import as_rows
     from ntkspec.export.factories import find_factory, imports_from_here
 
-    inputs = as_array(inputs, "⟦--inputs⟧")
-    targets = None if targets is None else as_array(targets, "⟦--targets⟧")
+    inputs = as_rows(inputs, "⟦--inputs⟧")
+    targets = None if targets is None else as_rows(targets, "⟦--targets⟧")
     device = find_device(request.device)
     shown = progress(quiet=request.quiet, bars=True)
     with imports_from_here(), warnings_as_lines(ExportWarning), shown as say, _no_exit(request.model):

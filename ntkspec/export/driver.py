@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from ntkspec.arguments.roles import Roles
 from ntkspec.errors import ExportError
 from ntkspec.export.alone import check_alone
-from ntkspec.export.arrays import ArrayLike, as_array
+from ntkspec.export.arrays import ArrayLike, as_rows
 from ntkspec.export.budget import chunk_bytes
 from ntkspec.export.compute import compute, read_so_far
 from ntkspec.export.context import evaluation
@@ -284,5 +284,5 @@ def forecast(
         [('0', 'factors', 8800), ('2', 'factors', 8000)]
     """
     options = Options(roles, precision, memory)
-    with begun(model, as_array(inputs, "inputs"), options) as work:
+    with begun(model, as_rows(inputs, "inputs"), options) as work:
         return work.forecast(*work.timed(work.probed.choices))

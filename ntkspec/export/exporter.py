@@ -18,7 +18,7 @@ from ntkspec.arguments.counts import whole_number
 from ntkspec.arguments.roles import Roles
 from ntkspec.display import counted
 from ntkspec.errors import ExportError, UsageError
-from ntkspec.export.arrays import ArrayLike, as_array, as_indices, as_picture
+from ntkspec.export.arrays import ArrayLike, as_picture, as_positions, as_rows
 from ntkspec.export.driver import Options, Stream, export
 from ntkspec.export.prepare import ExportWarning, Precision
 from ntkspec.jacobian import Block
@@ -96,12 +96,12 @@ class RunExporter:
         progress: bool = False,
         say: Callable[[str], None] = lambda _: None,
     ) -> None:
-        self._inputs = as_array(inputs, "inputs")
-        self._targets = None if targets is None else as_array(targets, "targets")
+        self._inputs = as_rows(inputs, "inputs")
+        self._targets = None if targets is None else as_rows(targets, "targets")
         self._options = Options(roles, precision, memory, progress=progress)
         self._say = say
         self._arguments: dict[str, Any] = {
-            "indices": None if indices is None else as_indices(indices),
+            "indices": None if indices is None else as_positions(indices, "indices", len(self._inputs)),
             "label": label,
             "config": copy.copy(config),
             "overwrite": overwrite,

@@ -10,7 +10,7 @@ from torch import nn
 
 from ntkspec.arguments.counts import whole_number
 from ntkspec.arguments.roles import Roles
-from ntkspec.export.arrays import ArrayLike, as_array
+from ntkspec.export.arrays import ArrayLike, as_rows
 from ntkspec.export.driver import Options, Stream, export
 from ntkspec.export.prepare import ExportWarning, Precision
 from ntkspec.jacobian import Block, Jacobian
@@ -56,7 +56,7 @@ def jacobian(
         >>> jac.names, [block.widths for block in jac]
         (('0', '2'), [(3, 8), (9, 1)])
     """
-    samples = as_array(inputs, "inputs")
+    samples = as_rows(inputs, "inputs")
     chunk = None if chunk is None else whole_number(chunk, "chunk", 1)
 
     def collect(outputs: int, bytes_a_sample: int, chunks: Stream) -> Jacobian:

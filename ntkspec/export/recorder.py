@@ -17,7 +17,7 @@ from ntkspec.arguments.counts import whole_number
 from ntkspec.arguments.roles import Roles
 from ntkspec.display import counted, format_seconds
 from ntkspec.errors import UsageError
-from ntkspec.export.arrays import ArrayLike, as_array
+from ntkspec.export.arrays import ArrayLike, as_rows
 from ntkspec.export.driver import forecast
 from ntkspec.export.exporter import RunExporter
 from ntkspec.export.foretold import Forecast
@@ -107,7 +107,7 @@ class Recorder:
         resume: bool = False,
     ) -> None:
         self._schedule = Schedule.of(every)
-        self._inputs = as_array(inputs, "inputs")
+        self._inputs = as_rows(inputs, "inputs")
         self._how: dict[str, Any] = {"roles": roles, "precision": precision, "memory": memory}
         self._log, self._say = log, say
         self._exporter = RunExporter(

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from numpy.typing import ArrayLike
 
 from ntkspec.arguments.counts import whole_number
-from ntkspec.arguments.real_arrays import Floats, as_floats
-from ntkspec.errors import UsageError, named_path
+from ntkspec.arguments.real_arrays import as_floats, as_rows
+from ntkspec.errors import named_path
 from ntkspec.store.given import Rows, as_jacobian
 from ntkspec.store.new_file import all_or_nothing
 from ntkspec.store.texts import check_label, one_level
@@ -75,10 +75,10 @@ def write_run(
         True
     """
     path = named_path(path)
-    x, values = _matrix(inputs, "inputs"), as_floats(outputs, "outputs")
-    y = _matrix(values, "outputs", len(x))
+    x, values = as_rows(inputs, "inputs"), as_floats(outputs, "outputs")
+    y = as_rows(values, "outputs", len(x))
     rows = Rows(len(x), y.shape[1], values.ndim == 1)
-    t = None if targets is None else _matrix(targets, "targets", len(x), rows.c)
+    t = None if targets is None else as_rows(targets, "targets", len(x), rows.c)
     jacobian = as_jacobian(blocks, rows, roles)
     step, id = whole_number(step, "step", 0), one_level(check_label(label, "label"))
     shown_as = path.stem if run_label is None else run_label
@@ -91,19 +91,3 @@ def write_run(
         run.snapshot(id, step=step, label=label, metrics=metrics) as snapshot,
     ):
         snapshot.write(0, y, jacobian, jacobian.regions, certain=jacobian.regions_certain)
-
-
-def _matrix(values: ArrayLike, name: str, n: int | None = None, width: int | None = None) -> Floats:
-    """Convert to an array (n, width), one row for each sample; a vector (n,) becomes (n, 1)."""
-    array = as_floats(values, name)
-    array = array[:, None] if array.ndim == 1 else array
-    rows, columns = "n" if n is None else n, "width" if width is None else width
-    fits = array.ndim == 2 and n in (None, len(array)) and width in (None, array.shape[1])
-    if not fits or not array.size:
-        raise UsageError(
-            name,
-            expected=f"an array ({rows}, {columns}), one row a sample",
-            got=f"shape {array.shape}",
-            remedy="reshape it; inputs, outputs and targets have as many rows",
-        )
-    return array

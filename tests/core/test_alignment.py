@@ -268,7 +268,7 @@ def test_numbers_of_any_size(factor):
         (["a", "b", "c"], "real numbers, got <U1"),
         (["1", "2", "3"], "real numbers, got <U1"),
         (np.array([1.0, 2.0, 4.0]) + 1j, "real numbers, got complex128"),
-        (np.ma.masked_greater([1.0, 2.0, 4.0], 3), "a mask on 1 entries"),
+        (np.ma.masked_greater([1.0, 2.0, 4.0], 3), r"masked ones \(1\)"),
         (None, "got None"),
     ],
 )

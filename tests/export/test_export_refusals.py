@@ -164,7 +164,7 @@ def test_a_size_at_which_single_precision_is_used() -> None:
     ("x", "said"),
     [
         (torch.zeros(0, 2), "shape (0, 2)"),
-        (torch.full((3, 2), float("nan")), "NaN or Inf"),
+        (torch.full((3, 2), float("nan")), "nan at [0, 0]"),
         (np.array([["a", "b"]]), "<U1"),
         (np.zeros((3, 2, 2)), "shape (3, 2, 2)"),
         (torch.zeros(3, 2, dtype=torch.complex64), "complex64"),
@@ -172,7 +172,7 @@ def test_a_size_at_which_single_precision_is_used() -> None:
     ],
 )
 def test_unfit_inputs(x: Any, said: str) -> None:
-    with pytest.raises(ExportError, match=None) as caught:
+    with pytest.raises((UsageError, ExportError)) as caught:
         jacobian(build("tanh"), x)
     assert said in str(caught.value)
 

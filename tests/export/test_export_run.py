@@ -242,7 +242,7 @@ def test_misuse(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="at least one complete snapshot"):
         with RunExporter(tmp_path / "empty.h5", inputs=inputs()):
             pass
-    with pytest.raises(ExportError, match="indices"):
+    with pytest.raises(UsageError, match="indices"):
         RunExporter(tmp_path / "other.h5", inputs=inputs(), indices=np.zeros(23))
     (tmp_path / "there.h5").touch()
     with pytest.raises(OutputError), RunExporter(tmp_path / "there.h5", inputs=inputs()):

@@ -245,7 +245,7 @@ WRONG = {
     "text": ({"outputs": np.full((N, C), "x")}, "expected an array of real numbers, got <U1"),
     "objects": ({"blocks": {"a": object()}}, "expected an array of real numbers, got object"),
     "ragged rows": ({"inputs": [[1.0], [1.0, 2.0]]}, "expected what numpy.asarray takes, got a list"),
-    "a mask": ({"inputs": np.ma.masked_greater(X, 0.5)}, "numbers without a mask, got a mask on"),
+    "a mask": ({"inputs": np.ma.masked_greater(X, 0.5)}, "numbers without a mask, got masked ones"),
     "three factors": (
         {"blocks": {"a": (LEFT, RIGHT, RIGHT)}},
         "pair (left, right) of factors, got a tuple of 3",
