@@ -42,7 +42,7 @@ needs_torch = partial(
     _needs,
     "torch",
     "PyTorch and its companions",
-    ("torch", "torchmetrics", "skimage", "trimesh", "tifffile"),
+    ("torch", "torchmetrics", "skimage", "trimesh", "tifffile", "imagecodecs"),
 )
 needs_cluster = partial(
     _needs,

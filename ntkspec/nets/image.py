@@ -106,7 +106,7 @@ def load_image(path: str | Path, side: int, *, grey: bool = False, held_out: flo
     See `ntkspec.nets.pictures.read` for what becomes of depth, transparency and orientation.
 
     Args:
-        path: any picture that Pillow or tifffile reads.
+        path: a PNG, a JPEG, a TIFF or any other picture that Pillow reads.
         side: pixels a side.
         grey: make a coloured picture grey.
         held_out: share of the pixels that are not learnt, in [0, 1). They are drawn at random, the same of

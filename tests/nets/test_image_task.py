@@ -65,8 +65,6 @@ def test_enlarging_is_noted(tmp_path):
         ("P", 3),
         ("RGB", 3),
         ("RGBA", 3),
-        ("CMYK", 3),
-        ("YCbCr", 3),
         ("I;16", 1),
     ],
 )

@@ -1,4 +1,4 @@
-"""Pictures in every layout: what is read is what was written."""
+"""Pictures of many kinds: what is read is what was written, or one line says why not."""
 
 import io
 import struct
@@ -7,380 +7,192 @@ import zlib
 import numpy as np
 import pytest
 import tifffile
-from picture_files import CODECS, LZW, NONE, chunk, png, tiff
+from imagecodecs import png_encode
 from PIL import Image
-from skimage.color import lab2rgb
 
 from ntkspec.errors import UsageError
 from ntkspec.nets.image import load_image
 
 RNG = np.random.default_rng(0)
-SIDE = 9  # no multiple of 8, so that rows end within a byte and tiles beyond the edge
-MINISWHITE, MINISBLACK, RGB, PALETTE, CMYK, YCBCR, CIELAB, ICCLAB = 0, 1, 2, 3, 5, 6, 8, 9
+SIDE = 16  # as tifffile wants tiles
 CASES = {}  # name: (content, colours (SIDE, SIDE, c), tolerance)
 
 
 def add(name, content, colours, tolerance=1e-6):
     assert name not in CASES
-    colours = np.asarray(colours, dtype=float)
-    CASES[name] = (content, colours.reshape(SIDE, SIDE, -1), tolerance)
+    CASES[name] = (content, np.asarray(colours, dtype=float).reshape(SIDE, SIDE, -1), tolerance)
 
 
 def levels(bits, count=1):
-    """Random samples that reach both ends of their range."""
+    """Random samples that reach both ends of their range: (SIDE, SIDE), or (SIDE, SIDE, count)."""
     samples = RNG.integers(0, 2**bits, (SIDE, SIDE, count), dtype=np.uint64)
     samples[0, 0], samples[-1, -1] = 0, 2**bits - 1
-    return samples.astype(f"u{next(size for size in (1, 2, 4, 8) if 8 * size >= bits)}")
+    samples = samples.astype(f"u{next(size for size in (1, 2, 4, 8) if 8 * size >= bits)}")
+    return samples[..., 0] if count == 1 else samples
 
 
-def on_white(colours, alpha):
-    return colours * alpha + 1 - alpha
+def on_white(samples, white):
+    """Colours of samples whose last one is alpha."""
+    parts = samples / white
+    return parts[..., :-1] * parts[..., -1:] + 1 - parts[..., -1:]
 
 
-def tiffs():
-    for bits in (1, 2, 3, 4, 6, 8, 10, 12, 14, 16, 24, 32, 64):
-        white = 2.0**bits - 1
-        for number, count in ((MINISBLACK, 1), (MINISWHITE, 1), (RGB, 3)):
-            samples = levels(bits, count)
-            order = ">" if bits % 4 else "<"
-            truth = 1 - samples / white if number == MINISWHITE else samples / white
-            add(f"integers-{bits}-{number}.tif", tiff(samples, number, bits, order=order), truth)
-    for bits in (16, 32, 64):
-        for order in "<>":
-            for count in (1, 3):
-                samples = RNG.random((SIDE, SIDE, count)).astype(f"f{bits // 8}")
-                number = MINISBLACK if count == 1 else RGB
-                name = f"{bits}-{'le' if order == '<' else 'be'}-{count}.tif"
-                add(f"floats-{name}", tiff(samples, number, order=order), samples)
-                add(
-                    f"predicted-floats-{name}",
-                    tiff(samples, number, order=order, predictor=3, codec=LZW),
-                    samples,
-                )
-                samples = levels(bits, count)
-                content = tiff(samples, number, order=order, predictor=2, codec=LZW)
-                add(f"predicted-{name}", content, samples / (2.0**bits - 1))
-    samples = levels(16, 3)
-    for codec in CODECS:
-        for tile in (None, 16, 4):
-            for planar in (1, 2):
-                content = tiff(samples, RGB, codec=codec, tile=tile, planar=planar, order="<>"[planar - 1])
-                add(f"layout-{codec}-{tile}-{planar}.tif", content, samples / 65535)
-    for bits, codec in ((1, NONE), (4, NONE), (8, NONE), (16, NONE), (8, LZW), (16, LZW)):
-        samples = levels(bits)
-        add(
-            f"fill-order-{bits}-{codec}.tif",
-            tiff(samples, MINISBLACK, bits, fill=2, codec=codec),
-            samples / (2**bits - 1),
-        )
-
-
-def tiffs_with_alpha():
-    for bits in (8, 16):
-        white = 2**bits - 1
-        for number, count in ((MINISBLACK, 1), (RGB, 3)):
-            samples = levels(bits, count + 1)
-            colours, alpha = samples[..., :-1] / white, samples[..., -1:] / white
-            name = f"{bits}-{count}.tif"
-            add(f"unassociated-{name}", tiff(samples, number, extra=[2]), on_white(colours, alpha))
-            add(f"planar-alpha-{name}", tiff(samples, number, extra=[2], planar=2), on_white(colours, alpha))
-            add(f"unspecified-{name}", tiff(samples, number, extra=[0]), colours)
-            more = np.concatenate([samples, samples[..., :1]], axis=-1)
-            add(f"alpha-and-more-{name}", tiff(more, number, extra=[2, 0]), on_white(colours, alpha))
-            samples[..., :-1] = np.minimum(samples[..., :-1], samples[..., -1:])
-            truth = samples[..., :-1] / white + 1 - samples[..., -1:] / white
-            add(f"associated-{name}", tiff(samples, number, extra=[1]), truth)
-    samples = levels(16, 4)
-    add(
-        "undeclared-alpha.tif",
-        tiff(samples, RGB),
-        on_white(samples[..., :3] / 65535, samples[..., 3:] / 65535),
-    )
-    samples = RNG.random((SIDE, SIDE, 4)).astype("f4")
-    add("float-alpha.tif", tiff(samples, RGB, extra=[2]), on_white(samples[..., :3], samples[..., 3:]))
-    samples = levels(8, 2)
-    truth = on_white(1 - samples[..., :1] / 255, samples[..., 1:] / 255)
-    add("white-is-zero-alpha.tif", tiff(samples, MINISWHITE, extra=[2]), truth)
-
-
-def tiffs_in_other_colours():
-    for bits in (1, 2, 4, 8):
-        for white in (255, 65535):
-            index, table = levels(bits), RNG.integers(0, white + 1, (2**bits, 3))
-            content = tiff(index, PALETTE, bits, tags={320: table.T.ravel().tolist()})
-            table[0] = white
-            content = tiff(index, PALETTE, bits, tags={320: table.T.ravel().tolist()})
-            add(f"palette-{bits}-{white}.tif", content, table[index[..., 0]] / white)
-    index, table = levels(8, 2), RNG.integers(0, 65536, (256, 3))
-    content = tiff(index, PALETTE, extra=[2], tags={320: table.T.ravel().tolist()})
-    add("palette-alpha.tif", content, on_white(table[index[..., 0]] / 65535, index[..., 1:] / 255))
-    for bits in (8, 16):
-        ink = levels(bits, 4)
-        paper = 1 - ink / (2**bits - 1)
-        for planar in (1, 2):
-            add(f"cmyk-{bits}-{planar}.tif", tiff(ink, CMYK, planar=planar), paper[..., :3] * paper[..., 3:])
-        lightness = RNG.integers(0, 2**bits, (SIDE, SIDE))
-        signed = RNG.integers(-(2 ** (bits - 3)), 2 ** (bits - 3), (SIDE, SIDE, 2))
-        step = 2 ** (bits - 8)
-        for number, top in ((CIELAB, 2**bits - 1), (ICCLAB, 255 * step)):
-            lab = np.dstack([np.minimum(lightness, top) * 100 / top, signed / step])
-            stored = signed % 2**bits if number == CIELAB else signed + 128 * step
-            samples = np.dstack([np.minimum(lightness, top), stored]).astype(f"u{bits // 8}")
-            add(f"lab-{bits}-{number}.tif", tiff(samples, number), np.clip(lab2rgb(lab), 0, 1), 1e-5)
-    for across, down in ((1, 1), (2, 1), (2, 2), (4, 2)):
-        ycbcr_tiff(across, down, (0, 255, 128, 255, 128, 255))
-    ycbcr_tiff(2, 2, (15, 235, 128, 240, 128, 240))
-
-
-def ycbcr_tiff(across, down, reference):
-    """Units of across x down luminances and one pair of chrominances, in one strip."""
-    units = (-(-SIDE // down), -(-SIDE // across))
-    y = RNG.integers(16, 236, (units[0] * down, units[1] * across))
-    chroma = RNG.integers(100, 156, (*units, 2))
-    data = bytearray()
-    for i in range(units[0]):
-        for j in range(units[1]):
-            data += y[i * down : (i + 1) * down, j * across : (j + 1) * across].astype("u1").tobytes()
-            data += chroma[i, j].astype("u1").tobytes()
-    full = np.dstack([y, chroma.repeat(down, axis=0).repeat(across, axis=1)])[:SIDE, :SIDE].astype(float)
-    low, high = np.array(reference[::2]), np.array(reference[1::2])
-    luma, cb, cr = np.moveaxis((full - low) / (high - low) * (255, 127, 127), -1, 0)
-    rgb = np.dstack([luma + 1.402 * cr, luma - 0.344136 * cb - 0.714136 * cr, luma + 1.772 * cb])
-    tags = {530: [across, down], 532: list(reference)}
-    content = tiff(full.astype("u1"), YCBCR, data=[bytes(data)], rows=SIDE, tags=tags)
-    add(f"ycbcr-{across}-{down}-{reference[0]}.tif", content, np.clip(rgb / 255, 0, 1), 1e-5)
-
-
-def odd_tiffs():
-    turns = {1: lambda a: a, 2: lambda a: a[:, ::-1], 3: lambda a: a[::-1, ::-1], 4: lambda a: a[::-1],
-             5: lambda a: a.swapaxes(0, 1), 6: lambda a: np.rot90(a, -1),
-             7: lambda a: np.rot90(a, -1)[::-1], 8: lambda a: np.rot90(a)}  # fmt: skip
-    for orientation, turn in turns.items():
-        samples = levels(16, 3)
-        content = tiff(samples, RGB, tags={274: [orientation]})
-        add(f"orientation-{orientation}.tif", content, turn(samples) / 65535)
-    for order in "<>":
-        samples = levels(16)
-        add(
-            f"big-{ord(order)}.tif",
-            tiff(samples, MINISBLACK, order=order, big=True, codec=LZW),
-            samples / 65535,
-        )
-    samples = levels(8, 3)
-    add("thumbnail-first.tif", tiff(samples, RGB, before=[{254: [1], 256: [2], 257: [2]}]), samples / 255)
-    add("mask-first.tif", tiff(samples, RGB, before=[{254: [4]}]), samples / 255)
-    for bits in (8, 16):
-        samples = (levels(bits) // 2).astype(f"i{bits // 8}")
-        add(f"signed-{bits}.tif", tiff(samples, MINISBLACK), samples / (2 ** (bits - 1) - 1))
-    samples = levels(16).astype("i4")
-    add("sixteen-in-32-signed.tif", tiff(samples, MINISBLACK), samples / 65535)
-    add("sixteen-in-32.tif", tiff(samples.astype("u4"), MINISBLACK), samples / 65535)
-    crop = np.zeros((SIDE, SIDE + 6), dtype="u2")
-    crop[:, 3:-3] = levels(16)[..., 0]
-    add("wide.tif", tiff(crop, MINISWHITE), 1 - crop[:, 3:-3] / 65535)
-    add("tall.tif", tiff(crop.T, MINISBLACK, tags={274: [8]}), np.rot90(crop.T)[:, 3:-3] / 65535)
-
-
-def tiffs_of_other_writers():
-    grey, colours = levels(16)[..., 0], levels(16, 3)
-    for name, options in {
-        "tiles": {"tile": (16, 16)},
-        "zlib": {"compression": "zlib", "predictor": True},
-        "big-endian": {"byteorder": ">"},
-        "bigtiff": {"bigtiff": True},
-        "imagej": {"imagej": True},
-    }.items():
-        for samples, kind in ((grey, "minisblack"), (colours, "rgb")):
-            if name != "imagej" or kind == "minisblack":
-                buffer = io.BytesIO()
-                tifffile.imwrite(buffer, samples, photometric=kind, **options)
-                add(f"tifffile-{name}-{kind}.tif", buffer.getvalue(), samples / 65535)
+def tiff(samples, photometric="minisblack", **options):
     buffer = io.BytesIO()
-    tifffile.imwrite(buffer, np.moveaxis(colours, -1, 0), photometric="rgb", planarconfig="separate")
-    add("tifffile-planes.tif", buffer.getvalue(), colours / 65535)
-    bilevel = levels(1)[..., 0].astype(bool)
-    for codec in ("group3", "group4", "tiff_ccitt", "packbits", "tiff_lzw"):
-        add(f"pillow-{codec}-bilevel.tif", saved(bilevel, "TIFF", compression=codec), bilevel)
-    for codec in ("tiff_lzw", "packbits", "tiff_adobe_deflate", "zstd"):
-        add(f"pillow-{codec}-grey.tif", saved(grey, "TIFF", compression=codec), grey / 65535)
-    down, across = np.indices((SIDE, SIDE)) * 20
-    smooth = np.dstack([across, down, np.full((SIDE, SIDE), 90)])
-    content = saved(smooth.astype("u1"), "TIFF", compression="jpeg", quality=100)
-    add("pillow-jpeg.tif", content, smooth / 255, 0.05)
+    tifffile.imwrite(buffer, samples, photometric=photometric, metadata=None, **options)
+    return buffer.getvalue()
 
 
 def saved(samples, kind, mode=None, **options):
     buffer = io.BytesIO()
-    picture = samples if isinstance(samples, Image.Image) else Image.fromarray(np.squeeze(samples), mode)
+    picture = samples if isinstance(samples, Image.Image) else Image.fromarray(samples, mode)
     picture.save(buffer, kind, **options)
     return buffer.getvalue()
 
 
+def png(samples, *chunks):
+    """A PNG, with further chunks behind its header."""
+    content = png_encode(samples)
+    return content[:33] + b"".join(chunks) + content[33:]
+
+
+def chunk(kind, content):
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+
+TURNS = {1: lambda a: a, 2: lambda a: a[:, ::-1], 3: lambda a: a[::-1, ::-1], 4: lambda a: a[::-1],
+         5: lambda a: a.swapaxes(0, 1), 6: lambda a: np.rot90(a, -1),
+         7: lambda a: np.rot90(a, -1)[::-1], 8: lambda a: np.rot90(a)}  # fmt: skip
+XMP = b'<x xmlns:tiff="http://ns.adobe.com/tiff/1.0/" tiff:Orientation="6"/>'
+EXIF = b"MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0"
+
+
+def tiffs():
+    for bits in (8, 16, 32, 64):
+        grey, rgb, white = levels(bits), levels(bits, 3), 2.0**bits - 1
+        add(f"grey-{bits}.tif", tiff(grey), grey / white)
+        add(f"white-is-zero-{bits}.tif", tiff(grey, "miniswhite"), 1 - grey / white)
+        add(f"rgb-{bits}.tif", tiff(rgb, "rgb", byteorder=">"), rgb / white)
+    for bits in (2, 4, 12):
+        grey = levels(bits)
+        add(f"packed-{bits}.tif", packed_tiff(grey, bits), grey / (2**bits - 1))
+    bilevel = levels(1).astype(bool)
+    add("bilevel.tif", tiff(bilevel), bilevel)
+    for kind in ("f2", "f4", "f8"):
+        floats = RNG.random((SIDE, SIDE, 3)).astype(kind)
+        add(f"floats-{kind}.tif", tiff(floats, "rgb"), floats)
+    signed = (levels(16) // 2).astype("i2")
+    add("signed.tif", tiff(signed), signed / 32767)
+    samples = levels(16, 3)
+    for name, options in {
+        "tiles": {"tile": (16, 16)}, "planes": {"planarconfig": "separate"}, "bigtiff": {"bigtiff": True},
+        "zlib": {"compression": "zlib", "predictor": True}, "lzw": {"compression": "lzw"},
+        "zstd": {"compression": "zstd"}, "strips": {"rowsperstrip": 3},
+    }.items():  # fmt: skip
+        stored = np.moveaxis(samples, -1, 0) if name == "planes" else samples
+        add(f"{name}.tif", tiff(stored, "rgb", **options), samples / 65535)
+    for number, turn in TURNS.items():
+        content = tiff(samples, "rgb", extratags=[(274, "H", 1, number, True)])
+        add(f"orientation-{number}.tif", content, turn(samples) / 65535)
+    for bits in (8, 16):
+        four, white = levels(bits, 4), 2**bits - 1
+        add(f"alpha-{bits}.tif", tiff(four, "rgb", extrasamples=["unassalpha"]), on_white(four, white))
+        add(f"spare-{bits}.tif", tiff(four, "rgb", extrasamples=["unspecified"]), four[..., :3] / white)
+        four[..., :3] = np.minimum(four[..., :3], four[..., 3:])
+        truth = four[..., :3] / white + 1 - four[..., 3:] / white
+        add(f"associated-{bits}.tif", tiff(four, "rgb", extrasamples=["assocalpha"]), truth)
+    index, table = levels(8), RNG.integers(0, 65536, (256, 3), dtype=np.uint16)
+    add("palette.tif", tiff(index, "palette", colormap=table.T), table[index] / 65535)
+    add("palette-low-bytes.tif", tiff(index, "palette", colormap=table.T // 256), (table // 256)[index] / 255)
+    bilevel = levels(1).astype(bool)
+    add("group4.tif", saved(bilevel, "TIFF", compression="group4"), bilevel)
+    down, across = np.indices((SIDE, SIDE)) * 10
+    smooth = np.dstack([across, down, np.full((SIDE, SIDE), 90)]).astype("u1")
+    add("jpeg.tif", saved(smooth, "TIFF", compression="jpeg", quality=100), smooth / 255, 0.05)
+    wide = np.zeros((SIDE, SIDE + 6), dtype="u2")
+    wide[:, 3:-3] = levels(16)
+    add("wide.tif", tiff(wide), wide[:, 3:-3] / 65535)
+    add("tall.tif", tiff(wide.T, extratags=[(274, "H", 1, 8, True)]), np.rot90(wide.T)[:, 3:-3] / 65535)
+
+
+def packed_tiff(samples, bits):
+    """A TIFF of one uncompressed strip, each row padded to whole bytes, with tags written out."""
+    rows = ["".join(f"{value:0{bits}b}" for value in row) for row in samples.tolist()]
+    strip = b"".join(int(row, 2).to_bytes(len(row) // 8, "big") for row in rows)
+    tags = {256: SIDE, 257: SIDE, 258: bits, 259: 1, 262: 1, 273: 8, 277: 1, 278: SIDE, 279: len(strip)}
+    table = b"".join(struct.pack(">HHII", tag, 4, 1, value) for tag, value in tags.items())
+    return (
+        b"MM\0*" + struct.pack(">I", 8 + len(strip)) + strip + struct.pack(">H", len(tags)) + table + bytes(4)
+    )
+
+
 def pngs():
-    for interlaced in (False, True):
-        end = "-interlaced.png" if interlaced else ".png"
-        for bits in (1, 2, 4, 8, 16):
-            white, samples = 2**bits - 1, levels(bits)
-            add(f"grey-{bits}{end}", png(samples, 0, bits, interlaced=interlaced), samples / white)
-            key = struct.pack(">H", int(samples[2, 3, 0]))
-            truth = np.where(samples == samples[2, 3, 0], 1, samples / white)
-            content = png(samples, 0, bits, chunk(b"tRNS", key), interlaced=interlaced)
-            add(f"grey-key-{bits}{end}", content, truth)
-        for bits in (1, 2, 4, 8):
-            index, table = levels(bits), RNG.integers(0, 256, (2**bits, 3))
-            palette = chunk(b"PLTE", table.astype("u1").tobytes())
-            content = png(index, 3, bits, palette, interlaced=interlaced)
-            add(f"palette-{bits}{end}", content, table[index[..., 0]] / 255)
-            alpha = RNG.integers(0, 256, (2**bits, 1))
-            alpha[2 ** (bits - 1) :] = 255  # those that the shorter tRNS leaves out
-            short = chunk(b"tRNS", alpha[: 2 ** (bits - 1)].astype("u1").tobytes())
-            truth = on_white(table / 255, alpha / 255)[index[..., 0]]
-            add(
-                f"palette-alpha-{bits}{end}",
-                png(index, 3, bits, palette, short, interlaced=interlaced),
-                truth,
-            )
-        for bits in (8, 16):
-            white, samples = 2**bits - 1, levels(bits, 3)
-            add(f"rgb-{bits}{end}", png(samples, 2, bits, interlaced=interlaced), samples / white)
-            samples[4, 5] = samples[2, 3]
-            samples[6, 6] = samples[2, 3] ^ np.array([0, 0, 1], dtype=samples.dtype)  # not the same colour
-            key = struct.pack(">HHH", *samples[2, 3].tolist())
-            truth = np.where(np.all(samples == samples[2, 3], axis=-1, keepdims=True), 1, samples / white)
-            content = png(samples, 2, bits, chunk(b"tRNS", key), interlaced=interlaced)
-            add(f"rgb-key-{bits}{end}", content, truth)
-            for kind, count in ((4, 1), (6, 3)):
-                samples = levels(bits, count + 1)
-                truth = on_white(samples[..., :-1] / white, samples[..., -1:] / white)
-                content = png(samples, kind, bits, interlaced=interlaced)
-                add(f"alpha-{kind}-{bits}{end}", content, truth)
-
-
-def damaged(content, place, by=1):
-    place %= len(content)
-    return content[:place] + bytes([content[place] ^ by]) + content[place + 1 :]
-
-
-def odd_pngs():
+    for bits in (8, 16):
+        white = 2**bits - 1
+        grey, two, rgb, four = (levels(bits, count) for count in (1, 2, 3, 4))
+        add(f"grey-{bits}.png", png(grey), grey / white)
+        add(f"grey-alpha-{bits}.png", png(two), on_white(two, white))
+        add(f"rgb-{bits}.png", png(rgb), rgb / white)
+        add(f"rgb-alpha-{bits}.png", png(four), on_white(four, white))
+        key = chunk(b"tRNS", struct.pack(">H", int(grey[2, 3])))
+        add(f"grey-key-{bits}.png", png(grey, key), np.where(grey == grey[2, 3], 1, grey / white))
+        rgb[4, 5], rgb[6, 6] = rgb[2, 3], rgb[2, 3] ^ np.array([0, 0, 1], dtype=rgb.dtype)
+        key = chunk(b"tRNS", struct.pack(">HHH", *rgb[2, 3].tolist()))
+        truth = np.where(np.all(rgb == rgb[2, 3], axis=-1, keepdims=True), 1, rgb / white)
+        add(f"rgb-key-{bits}.png", png(rgb, key), truth)
+    bilevel = levels(1).astype(bool)
+    add("bilevel.png", saved(bilevel, "PNG"), bilevel)
+    index, table = levels(2), RNG.integers(0, 256, (4, 3))
+    palette = Image.fromarray(index, "P")
+    palette.putpalette(table.astype("u1").ravel().tolist())
+    add("palette.png", saved(palette, "PNG"), table[index] / 255)
+    colours = np.where(index[..., None] == 2, 1, table[index] / 255)
+    add("palette-key.png", saved(palette, "PNG", transparency=2), colours)
     samples, long = levels(16, 3), b"x" * 3_000_000
-    exif = b"MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0"
-    animation = chunk(b"acTL", struct.pack(">II", 1, 0))
-    xmp = b'<x xmlns:tiff="http://ns.adobe.com/tiff/1.0/" tiff:Orientation="6"/>'
-    for name, extra in {
-        "ztxt": [chunk(b"zTXt", b"workflow\0\0" + zlib.compress(long))],
-        "itxt": [chunk(b"iTXt", b"workflow\0\1\0\0\0" + zlib.compress(long))],
-        "xmp": [chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + long)],
-        "iccp": [chunk(b"iCCP", b"profile\0\0" + zlib.compress(long))],
-        "many-texts": [chunk(b"zTXt", b"a\0\0" + zlib.compress(long[:900_000]))] * 80,
-        "damaged-text": [chunk(b"tEXt", b"a\0b")[:-1] + b"\0"],
-        "gamma": [chunk(b"gAMA", struct.pack(">I", 100000))],
-        "significant-bits": [chunk(b"sBIT", b"\x05\x06\x05")],
-        "background": [chunk(b"bKGD", struct.pack(">HHH", 1, 2, 3))],
-        "animated": [animation, chunk(b"fcTL", struct.pack(">IIIIIHHBB", 0, SIDE, SIDE, 0, 0, 1, 9, 0, 0))],
-        "default-image": [animation],
-    }.items():
-        add(f"rgb-{name}.png", png(samples, 2, 16, *extra), samples / 65535)
-    turned = np.rot90(samples, -1) / 65535
-    add("exif.png", png(samples, 2, 16, chunk(b"eXIf", exif)), turned)
-    xmp_chunk = chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + xmp)
-    add("xmp.png", png(samples, 2, 16, xmp_chunk), turned)
-    for name, garbage in {
-        "text": b"garbage!",
-        "zeros": bytes(50),
-        "short": b"MM\0*",
-        "cut": exif[:-8],
-    }.items():
-        add(f"damaged-exif-{name}.png", png(samples, 2, 16, chunk(b"eXIf", garbage)), samples / 65535)
-        eight = levels(8, 3)
-        content = saved(eight, "WEBP", lossless=True, exif=b"Exif\0\0" + garbage)
-        add(f"damaged-exif-{name}.webp", content, eight / 255)
-    add("damaged-exif-xmp.png", png(samples, 2, 16, chunk(b"eXIf", bytes(50)), xmp_chunk), turned)
-    broken = damaged(chunk(b"eXIf", exif), -1)
-    add("exif-checksum.png", png(samples, 2, 16, broken), samples / 65535)
-    two = levels(16, 2)
-    truth = on_white(two[..., :1] / 65535, two[..., 1:] / 65535)
-    add("grey-alpha-exif.png", png(two, 4, 16, chunk(b"eXIf", exif)), np.rot90(truth, -1))
+    turned_right = np.rot90(samples, -1) / 65535
+    for name, extra, truth in (
+        ("long-text", chunk(b"zTXt", b"workflow\0\0" + zlib.compress(long)), samples / 65535),
+        ("damaged-text", chunk(b"tEXt", b"a\0b")[:-1] + b"\0", samples / 65535),
+        ("gamma", chunk(b"gAMA", struct.pack(">I", 100000)), samples / 65535),
+        ("significant-bits", chunk(b"sBIT", b"\x05\x06\x05"), samples / 65535),
+        ("exif", chunk(b"eXIf", EXIF), turned_right),
+        ("damaged-exif", chunk(b"eXIf", b"garbage!"), samples / 65535),
+        ("xmp", chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + XMP), turned_right),
+    ):
+        add(f"{name}.png", png(samples, extra), truth)
 
 
 def others():
-    for white in (1, 15, 100, 255, 1000, 65535):
-        for count in (1, 3):
-            samples = RNG.integers(0, white + 1, (SIDE, SIDE, count))
-            header = b"P%d %d %d %d\n" % (5 if count == 1 else 6, SIDE, SIDE, white)
-            tolerance = 1e-5 if white in (1, 15, 255) or (white > 255 and count == 1) else 1 / 500
-            content = header + samples.astype(">u2" if white > 255 else "u1").tobytes()
-            add(f"binary-{white}-{count}.pnm", content, samples / white, tolerance)
-            text = b" ".join(b"%d" % value for value in samples.ravel())
-            add(f"plain-{white}-{count}.pnm", header.replace(b"P5", b"P2").replace(b"P6", b"P3") + text,
-                samples / white, tolerance)  # fmt: skip
-    bilevel = levels(1)[..., 0]
-    add("bits.pbm", b"P4 %d %d\n" % (SIDE, SIDE) + np.packbits(bilevel, axis=1).tobytes(), 1 - bilevel)
+    grey, two, rgb, four, deep = levels(8), levels(8, 2), levels(8, 3), levels(8, 4), levels(16)
+    for white in (15, 255, 65535):
+        samples = RNG.integers(0, white + 1, (SIDE, SIDE))
+        content = (
+            b"P5 %d %d %d\n" % (SIDE, SIDE, white) + samples.astype(">u2" if white > 255 else "u1").tobytes()
+        )
+        add(f"{white}.pgm", content, samples / white, 1e-5)
     floats = RNG.random((SIDE, SIDE)).astype("<f4")
     add("floats.pfm", b"Pf\n%d %d\n-1.0\n" % (SIDE, SIDE) + floats[::-1].tobytes(), floats)
-    grey, two, colours, four = (levels(8, count) for count in (1, 2, 3, 4))
-    for kind, options in {
-        "BMP": {},
-        "TGA": {},
-        "WEBP": {"lossless": True},
-        "JPEG2000": {},
-        "PCX": {},
-    }.items():
-        add(f"rgb.{kind.lower()}", saved(colours, kind, **options), colours / 255)
-    for kind in ("BMP", "TGA", "JPEG2000", "PCX"):
-        add(f"grey.{kind.lower()}", saved(grey, kind), grey / 255)
-    for kind, options in {"TGA": {}, "WEBP": {"lossless": True, "exact": True}, "JPEG2000": {}}.items():
-        add(
-            f"rgba.{kind.lower()}",
-            saved(four, kind, **options),
-            on_white(four[..., :3] / 255, four[..., 3:] / 255),
-        )
-    add("grey-alpha.jp2", saved(two, "JPEG2000", "LA"), on_white(two[..., :1] / 255, two[..., 1:] / 255))
-    deep = levels(16)
+    add("rgb.bmp", saved(rgb, "BMP"), rgb / 255)
+    add("grey.bmp", saved(grey, "BMP"), grey / 255)
+    add("rgba.webp", saved(four, "WEBP", lossless=True, exact=True), on_white(four, 255))
+    add("damaged-exif.webp", saved(rgb, "WEBP", lossless=True, exif=b"Exif\0\0garbage!"), rgb / 255)
+    add("grey-alpha.jp2", saved(two, "JPEG2000", "LA"), on_white(two, 255))
     add("grey-16.jp2", saved(deep, "JPEG2000"), deep / 65535)
     ink = Image.new("CMYK", (SIDE, SIDE), (10, 100, 200, 50))
     truth = np.ones((SIDE, SIDE, 3)) * (1 - np.array([10, 100, 200]) / 255) * (205 / 255)
     add("cmyk.jpg", saved(ink, "JPEG", quality=100), truth, 0.01)
-    gif = Image.fromarray(levels(2)[..., 0], "P")
-    gif.putpalette(range(0, 120, 10))
-    table = on_white(np.arange(0, 120, 10).reshape(4, 3) / 255, np.array([[1], [1], [0], [1]]))
-    add("grey-key.gif", saved(grey, "GIF", transparency=int(grey[2, 3, 0])),
-        np.where(grey == grey[2, 3, 0], 1, grey / 255).repeat(3, axis=-1))  # fmt: skip
+    index, table = levels(2), np.arange(0, 120, 10).reshape(4, 3)
+    gif = Image.fromarray(index, "P")
+    gif.putpalette(table.ravel().tolist())
     content = saved(gif, "GIF", transparency=2, save_all=True, append_images=[Image.new("P", (SIDE, SIDE))])
-    add("animated.gif", content, table[np.asarray(gif)])
+    add("animated.gif", content, np.where(index[..., None] == 2, 1, table[index] / 255))
 
 
-def photoshop_and_fits():
-    def psd(samples, mode):
-        header = b"8BPS" + struct.pack(">H6xHIIHH", 1, samples.shape[2], SIDE, SIDE, 8, mode)
-        return header + bytes(14) + np.moveaxis(samples, -1, 0).tobytes()
-
-    def fits(samples, bits, *cards):
-        start = ["SIMPLE  =                    T", f"BITPIX  = {bits}", "NAXIS   = 2 / axes"]
-        header = [*start, f"NAXIS1  = {SIDE}", f"NAXIS2  = {SIDE}", *cards, "END"]
-        text = "".join(card.ljust(80) for card in header).encode().ljust(2880)
-        return text + samples[::-1].tobytes().ljust(2880, b"\0")
-
-    lab, rgb, ink = levels(8, 3), levels(8, 3), levels(8, 4)
-    lab = np.dstack([lab[..., :1] // 2 + 80, lab[..., 1:] // 4 + 96])  # colours that a screen can show
-    truth = lab2rgb(np.dstack([lab[..., 0] / 2.55, lab[..., 1:] - 128.0]))
-    add("lab.psd", psd(lab, 9), np.clip(truth, 0, 1), 1e-5)
-    add("rgb.psd", psd(rgb, 3), rgb / 255)
-    add("cmyk.psd", psd(ink, 4), ink[..., :3] / 255 * (ink[..., 3:] / 255), 1 / 500)
-    deep = levels(16)[..., 0]
-    shifted = (deep.astype(int) - 32768).astype(">i2")
-    add("unsigned.fits", fits(shifted, 16, "BZERO   = 32768", "BSCALE  = 1.0"), deep / 65535)
-    add("scaled.fits", fits(shifted, 16, "BZERO   = 0.5", "BSCALE  = 1.52587890625D-5"), deep / 65536)
-    add("signed.fits", fits((deep // 2).astype(">i2"), 16), deep // 2 / 32767)
-    floats = RNG.random((SIDE, SIDE)).astype(">f4")
-    add("floats.fits", fits(floats, -32), floats)
-
-
-for make in (tiffs, tiffs_with_alpha, tiffs_in_other_colours, odd_tiffs, tiffs_of_other_writers):
-    make()
-for make in (pngs, odd_pngs, others, photoshop_and_fits):
+for make in (tiffs, pngs, others):
     make()
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
 @pytest.mark.parametrize("name", CASES)
 def test_what_is_read_is_what_was_written(tmp_path, name):
     content, colours, tolerance = CASES[name]
@@ -388,25 +200,19 @@ def test_what_is_read_is_what_was_written(tmp_path, name):
     task = load_image(tmp_path / name, SIDE)
     assert task.channels == colours.shape[-1]
     assert np.abs(task.image(task.values) - colours).max() <= tolerance
-    notes = [note.removeprefix(f"{tmp_path / name} has ") for note in task.notes]
-    if name.startswith(("unspecified", "alpha-and-more")):
-        assert notes == ["samples beside its colours (1 a pixel): left out"]
-    elif name.startswith("sixteen-in-32"):
-        assert notes == ["integers of 32 bits, none above 65535: taken for values from 0 to 65535"]
-    else:
-        assert notes == []
+    spare = ["samples beside its colours (1 a pixel): left out"] if name.startswith("spare") else []
+    assert [note.removeprefix(f"{tmp_path / name} has ") for note in task.notes] == spare
 
 
 def test_grey_is_the_luminance_of_what_was_written(tmp_path):
     samples = levels(16, 3)
-    (tmp_path / "p.png").write_bytes(png(samples, 2, 16))
+    (tmp_path / "p.png").write_bytes(png(samples))
     task = load_image(tmp_path / "p.png", SIDE, grey=True)
     assert task.values[:, 0] == pytest.approx((samples / 65535 @ [0.299, 0.587, 0.114]).ravel(), abs=1e-6)
 
 
 UNKNOWN = {
     "beyond-16-bits": np.linspace(1e5, 9e5, SIDE * SIDE).astype("u4"),
-    "beyond-16-bits-signed": np.linspace(1e5, 9e5, SIDE * SIDE).astype("i4"),
     "negative": np.linspace(-300, 70, SIDE * SIDE).astype("i2"),
     "bright": np.linspace(0, 12, SIDE * SIDE).astype("f8"),
     "bright-colours": np.linspace(-1, 12, SIDE * SIDE * 3).astype("f2"),
@@ -416,7 +222,10 @@ UNKNOWN = {
 @pytest.mark.parametrize("name", UNKNOWN)
 def test_numbers_of_an_unknown_scale_are_stretched_with_a_note(tmp_path, name):
     samples = UNKNOWN[name].reshape(SIDE, SIDE, -1)
-    (tmp_path / "p.tif").write_bytes(tiff(samples, RGB if samples.shape[2] == 3 else MINISBLACK))
+    grey = samples.shape[2] == 1
+    (tmp_path / "p.tif").write_bytes(
+        tiff(samples[..., 0] if grey else samples, "minisblack" if grey else "rgb")
+    )
     task = load_image(tmp_path / "p.tif", SIDE)
     low, high = float(samples.min()), float(samples.max())
     truth = (samples.astype(float) - low) / (high - low)
@@ -424,42 +233,19 @@ def test_numbers_of_an_unknown_scale_are_stretched_with_a_note(tmp_path, name):
     assert f"values from {low:g} to {high:g}: rescaled" in task.notes[0]
 
 
-def pgm(samples):
-    """A PGM that says of itself that 65535 is white."""
-    return b"P5 %d %d 65535\n" % (SIDE, SIDE) + samples.astype(">u2").tobytes()
-
-
-def fits_of(samples):
-    header = ["SIMPLE  =                    T", "BITPIX  = 32", "NAXIS   = 2"]
-    header += [f"NAXIS1  = {SIDE}", f"NAXIS2  = {SIDE}", "END"]
-    text = "".join(card.ljust(80) for card in header).encode().ljust(2880)
-    return text + samples[::-1].astype(">i4").tobytes()
-
-
 RAMP = np.linspace(0, 199, SIDE * SIDE).astype(int).reshape(SIDE, SIDE)
 GUESSED, DIM = "taken for values from 0 to {:g}", "no value above {:g} where {:g} is possible"
 SMALL = {  # name: content, colours, what the note says
-    "u4.tif": (tiff(RAMP.astype("u4"), MINISBLACK), RAMP / 255, GUESSED.format(255)),
-    "i8.tif": (tiff(RAMP.astype("i8"), MINISBLACK), RAMP / 255, GUESSED.format(255)),
-    "inverted.tif": (tiff(RAMP.astype("u4"), MINISWHITE), 1 - RAMP / 255, GUESSED.format(255)),
-    "256.tif": (tiff((RAMP + 57).astype("u4"), MINISBLACK), (RAMP + 57) / 65535, GUESSED.format(65535)),
-    "i.fits": (fits_of(RAMP), RAMP / 255, GUESSED.format(255)),
+    "u4.tif": (tiff(RAMP.astype("u4")), RAMP / 255, GUESSED.format(255)),
+    "i8.tif": (tiff(RAMP.astype("i8")), RAMP / 255, GUESSED.format(255)),
+    "inverted.tif": (tiff(RAMP.astype("u4"), "miniswhite"), 1 - RAMP / 255, GUESSED.format(255)),
+    "256.tif": (tiff((RAMP + 57).astype("u4")), (RAMP + 57) / 65535, GUESSED.format(65535)),
     "pillow-i.tif": (saved(Image.fromarray(RAMP.astype("i4")), "TIFF"), RAMP / 255, GUESSED.format(255)),
-    "u2.tif": (tiff(RAMP.astype("u2"), MINISBLACK), RAMP / 65535, DIM.format(199, 65535)),
-    "24.tif": (tiff(RAMP.astype("u4"), MINISBLACK, 24), RAMP / (2**24 - 1), DIM.format(199, 2**24 - 1)),
-    "deep.pgm": (pgm(RAMP), RAMP / 65535, DIM.format(199, 65535)),
-    "deep.png": (png(RAMP.astype("u2"), 0, 16), RAMP / 65535, DIM.format(199, 65535)),
-    "alpha.tif": (
-        tiff(np.dstack([RAMP, np.full_like(RAMP, 65535)]).astype("u4"), MINISBLACK, extra=[2]),
-        RAMP / 65535,
-        GUESSED.format(65535),
-    ),
-    "inks.tif": (
-        tiff(np.dstack([RAMP, RAMP, RAMP, 0 * RAMP]).astype("u4"), CMYK),
-        (1 - RAMP / 255)[..., None].repeat(3, axis=-1),
-        GUESSED.format(255),
-    ),
-}
+    "u2.tif": (tiff(RAMP.astype("u2")), RAMP / 65535, DIM.format(199, 65535)),
+    "deep.pgm": (b"P5 %d %d 65535\n" % (SIDE, SIDE) + RAMP.astype(">u2").tobytes(), RAMP / 65535,
+                 DIM.format(199, 65535)),
+    "deep.png": (png(RAMP.astype("u2")), RAMP / 65535, DIM.format(199, 65535)),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", SMALL)
@@ -467,55 +253,48 @@ def test_small_values_in_large_integers_are_read_with_a_note(tmp_path, name):
     content, colours, words = SMALL[name]
     (tmp_path / name).write_bytes(content)
     task = load_image(tmp_path / name, SIDE)
-    truth = colours.reshape(SIDE, SIDE, -1)
-    assert np.abs(task.image(task.values) - truth).max() < 1e-6
+    assert np.abs(task.image(task.values)[..., 0] - colours).max() < 1e-6
     assert words in task.notes[0]
     assert len(task.notes) == 1
 
 
-def test_strips_that_are_left_out_are_noted(tmp_path):
-    samples = levels(8)
-    strips = [samples[:3].tobytes(), b"", samples[6:].tobytes()]
-    (tmp_path / "p.tif").write_bytes(tiff(samples, MINISBLACK, data=strips))
+def test_of_several_pages_the_first_that_is_the_picture_is_read(tmp_path):
+    thumbnail, picture, other = (levels(8) for _ in range(3))
+    with tifffile.TiffWriter(tmp_path / "p.tif") as file:
+        file.write(thumbnail[:4, :4], subfiletype=1, photometric="minisblack", metadata=None)
+        file.write(picture, photometric="minisblack", metadata=None)
+        file.write(other, photometric="minisblack", metadata=None)
     task = load_image(tmp_path / "p.tif", SIDE)
-    samples[3:6] = 0
-    assert np.abs(task.image(task.values) - samples / 255).max() < 1e-6
-    assert task.notes == (f"{tmp_path / 'p.tif'} lacks 1 of its 3 strips or tiles: taken for zeros",)
+    assert task.notes == (f"{tmp_path / 'p.tif'} has more than one page: the first is read",)
+    assert np.abs(task.image(task.values)[..., 0] - picture / 255).max() < 1e-6
 
 
-def test_other_pages_and_lone_thumbnails_are_noted(tmp_path):
-    samples = levels(8)
-    for tags, words in (({"before": [{}]}, "more than one page"), ({"tags": {254: [1]}}, "only a thumbnail")):
-        (tmp_path / "p.tif").write_bytes(tiff(samples, MINISBLACK, **tags))
-        task = load_image(tmp_path / "p.tif", SIDE)
-        assert words in task.notes[0]
-        assert np.abs(task.image(task.values) - samples / 255).max() < 1e-6
-
-
-def complex_tiff():
-    buffer = io.BytesIO()
-    tifffile.imwrite(buffer, np.zeros((SIDE, SIDE), dtype="c8"))
+def without(content, tag, value):
+    """Change the number that a tag of a TIFF holds."""
+    buffer = io.BytesIO(content)
+    with tifffile.TiffFile(buffer, mode="r+b") as file:
+        file.pages[0].tags[tag].overwrite(value)
     return buffer.getvalue()
 
 
-KEYED = png(levels(16), 0, 16, chunk(b"tRNS", b"\0\7"))
-NAN = np.full((SIDE, SIDE, 3), np.nan, dtype="f4")
+GREY, COLOURS = tiff(levels(8)), tiff(levels(8, 3), "rgb")
 REFUSED = {
-    "complex.tif": (complex_tiff(), "complex"),
-    "mosaic.tif": (tiff(levels(16), 32803), "CFA"),
-    "unequal.tif": (tiff(levels(8, 3), RGB, tags={258: [5, 6, 5]}), "bits"),
-    "inks.tif": (tiff(levels(8, 4), CMYK, tags={332: [2]}), "inks"),
-    "nan.tif": (tiff(NAN, RGB), "NaN"),
-    "few.tif": (tiff(levels(8, 2), RGB), "2 samples a pixel"),
-    "no-palette.tif": (tiff(levels(8), PALETTE), "without a palette"),
-    "large.tif": (tiff(levels(8), MINISBLACK, tags={256: [100_000], 257: [100_000]}), "too large"),
-    "empty-strip.tif": (tiff(levels(8), MINISBLACK, tags={279: [27, 0, 27]}), "no bytes"),
-    "jpeg-12.tif": (tiff(levels(12), MINISBLACK, 12, tags={259: [7]}), "12 bits with compression JPEG"),
-    "damaged.png": (damaged(KEYED, KEYED.index(b"tRNS") + 4), "damaged chunk tRNS"),
-    **{
-        f"short-{codec}.tif": (tiff(levels(8), MINISBLACK, codec=codec, data=[b"\1" * 20], rows=SIDE), "TIFF")
-        for codec in CODECS
-    },
+    "complex.tif": (tiff(np.zeros((SIDE, SIDE), dtype="c8")), "COMPLEX"),
+    "mosaic.tif": (without(GREY, 262, 32803), "CFA"),
+    "inks.tif": (tiff(levels(8, 4), "separated"), "SEPARATED"),
+    "nan.tif": (tiff(np.full((SIDE, SIDE, 3), np.nan, dtype="f4"), "rgb"), "NaN"),
+    "few.tif": (without(GREY, 262, 2), "1 samples a pixel"),
+    "no-palette.tif": (without(GREY, 262, 3), "without a palette"),
+    "large.tif": (without(without(GREY, 256, 60_000), 257, 60_000), "too large"),
+    "large.png": (png(levels(8))[:16] + struct.pack(">II", 2**16, 2**16) + png(levels(8))[24:], "too large"),
+    "cut.tif": (GREY[:-20], "parts missing"),
+    "short.tif": (without(GREY, 279, 20), "parts missing"),
+    "empty.tif": (without(tiff(levels(8), compression="zlib"), 279, 0), "parts missing"),
+    "short-zlib.tif": (without(tiff(levels(8), compression="zlib"), 279, 20), "damaged|corrupted|zlib"),
+    "volume.tif": (tiff(np.zeros((2, SIDE, SIDE), "u1"), volumetric=True), "axes ZYX"),
+    "some.fits": (b"SIMPLE  =                    T".ljust(2880), "FITS"),
+    "lab.tif": (saved(Image.new("LAB", (SIDE, SIDE)), "TIFF"), "CIELAB"),
+    "cut.png": (png(levels(16))[:-60], "PNG|damaged|read"),
 }
 
 

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import warnings
+import math
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 __all__ = [
     "Raster",
     "Samples",
     "UnreadableError",
-    "centre_square",
+    "check_size",
     "describe_scale",
     "find_white",
-    "lab_to_rgb",
     "paint",
 ]
 
@@ -45,9 +45,46 @@ class Raster:
     inverted: bool = False  # whether 0 is white
     notes: tuple[str, ...] = ()  # what a user should know, as predicates of the file
 
+    @classmethod
+    def from_samples(
+        cls,
+        samples: Samples,
+        white: float | None,
+        orientation: object = 1,
+        *,
+        premultiplied: bool = False,
+        inverted: bool = False,
+        notes: tuple[str, ...] = (),
+    ) -> Raster:
+        """Crop the square in the middle of a picture, and part its samples into colours and alpha.
 
-def centre_square(samples: Samples) -> Samples:
-    """Return the largest square in the middle of (H, W, ...), as a view."""
+        Args:
+            samples: (H, W) or (H, W, s), in the order of the file; s is 1 or 3, or 2 or 4 with alpha.
+            white: of colours, and of alpha; see `find_white`.
+            orientation: of EXIF and TIFF, 1 to 8: on which sides row 0 and column 0 belong.
+            premultiplied, inverted, notes: as in the class.
+        """
+        square = _square_upright(samples.reshape(*samples.shape[:2], -1), orientation)
+        if square.shape[-1] % 2:
+            return cls(square, white, None, premultiplied, inverted, notes)
+        alpha = np.clip(square[..., -1] / np.float64(white or 1.0), 0, 1).astype(np.float32)
+        return cls(square[..., :-1], white, alpha, premultiplied, inverted, notes)
+
+
+def check_size(width: int, height: int) -> None:
+    """Raise `UnreadableError` for too many pixels: even a small file may claim to hold any number."""
+    if width * height > 2 * (Image.MAX_IMAGE_PIXELS or math.inf):
+        raise UnreadableError(f"one too large to be safe ({width} x {height} pixels)", "scale it down")
+
+
+def _square_upright(samples: Samples, orientation: object) -> Samples:
+    """Turn samples (H, W, ...) as the picture is to be seen, and crop the largest square in its middle."""
+    if orientation in (5, 6, 7, 8):
+        samples = samples.swapaxes(0, 1)
+    if orientation in (2, 3, 6, 7):
+        samples = samples[:, ::-1]
+    if orientation in (3, 4, 7, 8):
+        samples = samples[::-1]
     height, width = samples.shape[:2]
     edge = min(height, width)
     top, left = (height - edge) // 2, (width - edge) // 2
@@ -122,13 +159,3 @@ def _scale(raster: Raster) -> tuple[NDArray[np.float32], str]:
     scaled = ((samples - low) / max(high - low, 1e-300)).astype(np.float32)
     kind = "grey values" if samples.shape[-1] == 1 else "values"
     return scaled, f"has {kind} from {low:g} to {high:g}: rescaled to [0, 1]"
-
-
-def lab_to_rgb(lightness: Samples, a: Samples, b: Samples) -> NDArray[np.float32]:
-    """Convert CIE L* in [0, 100], a* and b*, each (H, W), to sRGB (H, W, 3); grey stays grey."""
-    from skimage.color import lab2rgb
-
-    lab = np.stack([lightness, a, b], axis=-1).astype(np.float32)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of colours that no screen can show
-        return np.asarray(np.clip(lab2rgb(lab), 0, 1), dtype=np.float32)

@@ -10,12 +10,8 @@ from PIL import Image, UnidentifiedImageError
 
 from ntkspec._io import first_line
 from ntkspec.errors import UsageError
-from ntkspec.nets.pictures.pillow import read_pillow
-from ntkspec.nets.pictures.png import SIGNATURE as PNG
-from ntkspec.nets.pictures.png import read_png
+from ntkspec.nets.pictures.decoders import decode
 from ntkspec.nets.pictures.raster import Raster, UnreadableError, paint
-from ntkspec.nets.pictures.tiff import SIGNATURES as TIFF
-from ntkspec.nets.pictures.tiff import read_tiff
 
 __all__ = ["read_picture"]
 
@@ -28,9 +24,9 @@ def read_picture(path: Path, *, grey: bool = False) -> tuple[NDArray[np.float32]
 
     Samples are taken as they are stored, at their full depth, without regard to gamma and colour profiles.
     Transparent pictures are laid on white; of an animation or a file of pages the first is taken; the
-    camera's orientation is obeyed. CMYK becomes (1 - ink)(1 - black); YCbCr and CIE L*a*b* become RGB.
-    Numbers of an unknown scale are stretched to [0, 1], and small ones in 32 bits taken for 8 or 16, with a
-    note; those that hardly use their range are noted, too.
+    camera's orientation is obeyed. CMYK becomes (1 - ink)(1 - black). Numbers of an unknown scale are
+    stretched to [0, 1], and small ones in 32 bits taken for 8 or 16, with a note; those that hardly use their
+    range are noted, too.
 
     Raises:
         UsageError: it cannot be read.
@@ -61,7 +57,4 @@ def _read(path: Path) -> Raster:
         raise UnreadableError("a folder", "name the picture in it")
     if path.exists() and not path.is_file():
         raise UnreadableError("no regular file", REMEDY)
-    data = path.read_bytes()
-    if data.startswith(PNG):
-        return read_png(data)
-    return read_tiff(data) if data.startswith(TIFF) else read_pillow(data)
+    return decode(path.read_bytes())
