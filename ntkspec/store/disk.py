@@ -1,4 +1,4 @@
-"""Check that run files can be written (folder, disk space, locks), and turn system errors into ours."""
+"""Open run files with their locks, check that the disk has room, and turn system errors into ours."""
 
 from __future__ import annotations
 
@@ -18,25 +18,6 @@ LOCKING = "HDF5_USE_FILE_LOCKING"  # an environment variable, which HDF5 obeys r
 OVERHEAD_BYTES = 2**20  # texts and attributes
 DATASET_BYTES = 2**13  # of HDF5's own structures: one, with its group and its chunk index, takes some 5 KiB
 _SAID = re.compile("error message = '(.*?)'")  # where HDF5 quotes the system
-
-
-def check_writable(path: Path, *, overwrite: bool) -> None:
-    """Raise `OutputError` unless a file can be created at `path`, or replaced there if `overwrite`."""
-    if os.path.isdir(path):  # os.path, since Path raises at long names
-        raise OutputError(str(path), expected="a file name", got="a folder", remedy="name a file in it")
-    if os.path.exists(path) and not overwrite:
-        raise OutputError(
-            str(path),
-            expected="a new file",
-            got="one that exists",
-            remedy="choose another name, or replace it by ⟦--overwrite=True⟧",
-        )
-    folder = path.parent
-    if not folder.is_dir() or not os.access(folder, os.W_OK):
-        got = "one that cannot be written" if folder.is_dir() else "no such folder"
-        raise OutputError(
-            str(path), expected=f"a writable folder {folder}", got=got, remedy="create it or choose another"
-        )
 
 
 def open_hdf5(path: Path, mode: str) -> h5py.File:

@@ -30,8 +30,7 @@ def check_new_file(run: Path, *, overwrite: bool, inputs: Iterable[Path] = ()) -
         OutputError: it is one of the inputs, a folder, or another kind of file; its name is taken; or its
             folder is not writable.
     """
-    if not run.name or os.path.isdir(run):  # os.path, since Path raises at long names
-        raise refused(run, "a file name", "a folder", "name a file in it, such as run.h5")
+    _require_name(run)
     for path in inputs:
         if os.path.exists(run) and os.path.exists(path) and run.samefile(path):
             raise refused(run, "a file to write", f"{path}, which is read", "choose another ⟦-o|output⟧")
@@ -45,6 +44,18 @@ def check_new_file(run: Path, *, overwrite: bool, inputs: Iterable[Path] = ()) -
             )
     check_unfinished(part, overwrite=overwrite)
     check_can_be_made(run)
+
+
+def check_place(path: Path, *, overwrite: bool) -> None:
+    """Raise `OutputError` unless a file can be made at `path`, or replaced there if `overwrite`."""
+    _require_name(path)
+    check_free(path, overwrite=overwrite)
+    check_can_be_made(path)
+
+
+def _require_name(path: Path) -> None:
+    if not path.name or os.path.isdir(path):  # os.path, since Path raises at long names
+        raise refused(path, "a file name", "a folder", "name a file in it, such as run.h5")
 
 
 def check_free(path: Path, *, overwrite: bool) -> None:

@@ -27,8 +27,9 @@ from ntkspec.errors import UsageError, named_path, shown
 from ntkspec.machine.memory import budget_bytes
 from ntkspec.qualities import updated
 from ntkspec.store import digest, schema
-from ntkspec.store.disk import check_writable, close_hdf5, reserve, writing
+from ntkspec.store.disk import close_hdf5, reserve, writing
 from ntkspec.store.ends import begin, check_samples, seal
+from ntkspec.store.new_file import check_place
 from ntkspec.store.pictures import require_picture, write_picture
 from ntkspec.store.snapshot_reader import Snapshot, open_snapshot
 from ntkspec.store.snapshot_writer import SnapshotWriter
@@ -98,7 +99,7 @@ class RunWriter:
         self._taken_back = complete is False  # a file that has its name is continued
         if resume and not overwrite and not self._taken_back:
             check_resumable(self.path, self.part, complete=complete is True)
-        check_writable(self.path, overwrite=overwrite or self._taken_back)
+        check_place(self.path, overwrite=overwrite or self._taken_back)
         check_unfinished(self.part, overwrite=overwrite or resume, resumable=True)
         label, described = check_label(label, "label of the run"), to_json(config or {}, "config")
         self._samples = check_samples(inputs, targets, indices)

@@ -297,7 +297,7 @@ def test_a_file_is_replaced_only_if_asked(tmp_path):
     path = tmp_path / "run.h5"
     ntkspec.write_run(path, X, Y, {"a": W})
     before = path.read_bytes()
-    with pytest.raises(OutputError, match="expected a new file, got one that exists"):
+    with pytest.raises(OutputError, match="expected a name that is free, got one that exists"):
         ntkspec.write_run(path, X, Y, {"a": RIGHT})
     assert path.read_bytes() == before
     ntkspec.write_run(path, X, Y, {"a": RIGHT}, overwrite=True)

@@ -268,7 +268,7 @@ def test_what_cannot_be_resumed_says_why(tmp_path):
     """Not every file beside which snapshots may be lost is one "with nothing to resume"."""
     path, part = tmp_path / "run.h5", tmp_path / "run.h5.part"
     path.write_text("no run file")
-    with pytest.raises(OutputError, match="a new file, got one that exists"):
+    with pytest.raises(OutputError, match="a name that is free, got one that exists"):
         RunWriter(path, inputs=INPUTS, resume=True)
     with (
         RunWriter(tmp_path / "other.h5", inputs=INPUTS) as run,
