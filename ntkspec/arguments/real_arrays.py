@@ -117,7 +117,7 @@ def as_rows(values: ArrayLike, name: str, n: int | None = None, width: int | Non
             name,
             expected=f"an array ({rows}, {columns}), one row a sample",
             got=f"shape {array.shape}",
-            remedy="reshape it; inputs, outputs and targets have as many rows",
+            remedy="give as many rows as there are samples, and one number in each or more",
         )
     return array
 

@@ -11,12 +11,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ntkspec._version import PRODUCER
-from ntkspec.arguments.real_arrays import as_positions
-from ntkspec.errors import UsageError
+from ntkspec.arguments.real_arrays import as_positions, as_rows
 from ntkspec.store import digest, schema
 from ntkspec.store.checks import AnyArray
 from ntkspec.store.disk import open_hdf5, reserve
-from ntkspec.store.snapshot_writer import as_rows, create_dataset, has_pairs
+from ntkspec.store.snapshot_writer import create_dataset, has_pairs
 
 
 def check_samples(
@@ -33,18 +32,9 @@ def check_samples(
         UsageError: shapes are others, or numbers are not real and finite, or indices no integers.
     """
     x = as_rows(inputs, schema.INPUTS)
-    if not len(x):
-        raise UsageError(schema.INPUTS, expected="one row or more", got=f"shape {x.shape}")
     samples: dict[str, AnyArray] = {schema.INPUTS: x}
     if targets is not None:
-        samples[schema.TARGETS] = as_rows(targets, schema.TARGETS)
-        if len(samples[schema.TARGETS]) != len(x):
-            raise UsageError(
-                schema.TARGETS,
-                expected=f"{len(x)} rows, as inputs",
-                got=f"{len(samples[schema.TARGETS])}",
-                remedy="give one row a sample",
-            )
+        samples[schema.TARGETS] = as_rows(targets, schema.TARGETS, len(x))
     if indices is not None:
         samples[schema.INDICES] = as_positions(indices, schema.INDICES, len(x))
     return samples

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from ntkspec.arguments.counts import whole_number
-from ntkspec.arguments.real_arrays import Floats, as_floats, as_positions
+from ntkspec.arguments.real_arrays import Floats, as_positions, as_rows
 from ntkspec.errors import RunFileError, UsageError
 from ntkspec.jacobian import Block, Factor, Jacobian, require_jacobian
 from ntkspec.store import digest, schema
@@ -259,16 +259,3 @@ def has_pairs(snapshot: h5py.Group) -> bool:
     """Return whether a factor of a snapshot is one of pairs, which need version 2 of the format."""
     sides = (side for block in snapshot[schema.BLOCKS].values() for side in block.values())
     return any(isinstance(side, h5py.Group) and schema.RIGHT in side for side in sides)
-
-
-def as_rows(values: ArrayLike, name: str) -> Floats:
-    """Convert numbers (n, width) as `as_floats` does; raise `UsageError` if these are not two axes."""
-    array = as_floats(values, name)
-    if array.ndim != 2 or not array.shape[1]:
-        raise UsageError(
-            name,
-            expected="an array (n, width), one row a sample",
-            got=f"shape {array.shape}",
-            remedy="reshape it",
-        )
-    return array

@@ -183,7 +183,7 @@ def test_numbers_that_lose_nothing_are_taken(tmp_path):
     ("samples", "words"),
     [
         ({"inputs": X[:, :0]}, "inputs: expected an array (n, width), one row a sample, got shape (6, 0)"),
-        ({"targets": Y[:, :0]}, "targets: expected an array (n, width), one row a sample, got shape (6, 0)"),
+        ({"targets": Y[:, :0]}, "targets: expected an array (6, width), one row a sample, got shape (6, 0)"),
         ({"inputs": None}, "inputs: expected an array of numbers, got None"),
         ({"inputs": [[0.0], [0.0, 1.0]]}, "inputs: expected what numpy.asarray takes, got a list"),
         ({"targets": Y + 1j}, "targets: expected an array of real numbers, got complex128"),

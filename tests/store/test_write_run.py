@@ -302,7 +302,7 @@ def test_a_file_is_replaced_only_if_asked(tmp_path):
     assert path.read_bytes() == before
     ntkspec.write_run(path, X, Y, {"a": RIGHT}, overwrite=True)
     assert read(path).width == 3
-    with pytest.raises(NtkspecError, match="no such folder"):
+    with pytest.raises(NtkspecError, match="No such file or directory; create it"):
         ntkspec.write_run(tmp_path / "nowhere" / "run.h5", X, Y, {"a": W})
 
 

@@ -92,11 +92,11 @@ def test_pictures_travel_with_the_run(tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"inputs": np.zeros((0, 2))}, "one row or more"),
-        ({"inputs": np.zeros(5)}, r"got shape \(5,\)"),
+        ({"inputs": np.zeros((0, 2))}, r"got shape \(0, 2\)"),
+        ({"inputs": np.zeros((5, 2, 2))}, r"got shape \(5, 2, 2\)"),
         ({"inputs": np.zeros((5, 2), complex)}, "real numbers"),
         ({"inputs": np.full((5, 2), np.nan)}, "finite numbers, got nan"),
-        ({"inputs": np.zeros((5, 2)), "targets": np.zeros((4, 1))}, "5 rows"),
+        ({"inputs": np.zeros((5, 2)), "targets": np.zeros((4, 1))}, r"an array \(5, width\)"),
         ({"inputs": np.zeros((5, 2)), "config": {"x": object()}}, "JSON"),
         ({"inputs": np.zeros((5, 2)), "config": {"x": float("nan")}}, "JSON"),
     ],
