@@ -44,9 +44,6 @@ def over_baseline(*studies: Population) -> Iterator[Part | str]:
                 f"{NAMES[name]}, {study.domain}: about halfway down the spectrum, where both are resolved in "
                 f"{above.count} of {len(ends)}, it lies {above} decades above the baseline"
             )
-    yield (
-        "Where the baseline's kernel is exactly singular, its lambda_min is exceeded by more than any factor"
-    )
 
 
 def over_fourier(*studies: Population) -> Iterator[Part | str]:

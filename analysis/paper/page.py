@@ -134,7 +134,7 @@ def scale(studies: Mapping[str, Sequence[Outcome | Aligned]]) -> str:
             "steps of Adam": f"{optimizer['iterations']:,} of {optimizer['batch']:,}",
             "seeds": str(len({each.seed for each in study})),
             "samples of a kernel": str(first.samples),
-            "bounds held against spectra": f"{sum(stage.bounds for stage in stages):,}" if stages else "-",
+            "bounds compared with spectra": f"{sum(stage.bounds for stage in stages):,}" if stages else "-",
             "broken": str(sum(len(stage.broken) for stage in stages)) if stages else "-",
         }
     return markdown(rows, "study")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from operator import attrgetter
+from typing import Any
 
 import pandas as pd
 
@@ -79,6 +80,20 @@ class Claim:
             if common and found == [part for part in self.parts if common <= set(part.setting)]:
                 return _words(factor for factor in found[0].setting if factor in common)
         return "; ".join(part.said for part in found)
+
+
+def to_tree(claims: Iterable[Claim]) -> list[dict[str, Any]]:
+    """Return claims and their verdicts as what JSON can hold."""
+    return [{**asdict(claim), "verdict": claim.verdict} for claim in claims]
+
+
+def in_words(claims: Iterable[Claim]) -> str:
+    """Return claims, their verdicts and what was found in every setting, as lines for a terminal."""
+    lines = []
+    for claim in claims:
+        lines += [f"({claim.letter}) {claim.text}", f"    {claim.verdict}"]
+        lines += [f"    {part.said}: {part.found}" for part in claim.parts]
+    return "\n".join(lines)
 
 
 def at_least(found: Interval | Known | None, claimed: float) -> bool | None:

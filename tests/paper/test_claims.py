@@ -259,8 +259,9 @@ def test_small_pictures_have_no_ms_ssim(pictures, meshes, sweeps):
     for each in pictures:
         for kept in each.stages.values():
             kept.metrics.pop("ms_ssim", None)
-    parts = verdicts(pictures, meshes, sweeps)["d"].parts
-    assert [part.holds for part in parts if "MS-SSIM" in part.setting] == [None, None]
+    found = verdicts(pictures, meshes, sweeps)
+    assert [part.holds for part in found["d"].parts if "MS-SSIM" in part.setting] == [None, None]
+    assert found["d"].remarks == found["e"].remarks == ()  # nothing is said of where it ends
 
 
 @pytest.mark.parametrize(
