@@ -1,4 +1,4 @@
-"""Beyond the paper: does it tell how well a picture is drawn, how much of it the kernel's leading modes hold?
+"""Beyond the paper: does the share of a picture in the kernel's leading modes tell how well it is drawn?
 
     python -m analysis.paper.alignment PICTURES -o paper/alignment --results paper/results
 

@@ -35,8 +35,8 @@ STUDIES = ("pictures", "meshes", "sweeps")
 
 
 TEXTS = {
-    "a": "lambda_min of an MPE is 8 decades above the baseline's, in the median (any number is, above an "
-    "exact zero)",
+    "a": "lambda_min of an MPE is 8 decades above the baseline's, in the median (where the baseline's is "
+    "exactly zero, every number above zero is)",
     "b": "lambda_min of an MPE is 2 decades above that of Fourier features, in the median",
     "c": "without the grid's gradients the spectrum falls back to near the baseline's or below it: where the "
     "MPE lies more than 0.05 decades above it, less than half of them are left, in the median (less than "
