@@ -135,11 +135,13 @@ def decades(a: Curve, b: Curve) -> Known:
 
     Each lambda_min is a number, exactly zero, or unresolved, which means between 0 and its floor.
 
-    Two that are exactly zero are equal: their ratio is 0 decades.
+    Two that are exactly zero are equal: their ratio is 0 decades. So what is unresolved is 0 decades or more
+    above an exact zero.
     """
-    if a.lambda_min == b.lambda_min == 0:
-        return Known(0.0, 0.0)
-    return known_decades(known_range(a), known_range(b))
+    found = known_decades(known_range(a), known_range(b))
+    low = max(found.low, 0.0) if b.lambda_min == 0 else found.low
+    high = min(found.high, 0.0) if a.lambda_min == 0 else found.high
+    return Known(low, high)
 
 
 def median(pairs: Sequence[Known], seeds: Seeds = ()) -> tuple[Interval, Interval]:

@@ -173,5 +173,6 @@ def test_over_zero_there_is_no_number():
     assert decades(curve(0.0), curve(1e-3)).high == -math.inf
     nothing = decades(curve(0.0), curve(0.0))
     assert (nothing.low, nothing.high) == (0.0, 0.0)  # equal, so surely not decades apart
-    unknown = decades(curve(None), curve(0.0))
-    assert (unknown.low, unknown.high) == (-math.inf, math.inf)
+    over, under = decades(curve(None), curve(0.0)), decades(curve(0.0), curve(None))
+    assert (over.low, over.high) == (0.0, math.inf)  # it is zero, too, or any factor above
+    assert (under.low, under.high) == (-math.inf, 0.0)
