@@ -223,6 +223,10 @@ def test_what_was_found_in_our_results_is_not_said_of_others(tmp_path):
     assert "In short" not in kept
     assert "findings" not in kept
     assert f"{tmp_path}/fig2.png" in kept
+    assert f"`{tmp_path}`" in kept
+    for ours in ("analysis/results", "192 x 192 x 3", "Stanford", "were written down"):
+        assert ours in text
+        assert ours not in kept
     assert kept.count("<!-- end ") == text.count("<!-- end ") - text.count("<!-- end findings")
 
 
