@@ -18,7 +18,7 @@ FFES, MPES = ("ffe-low", "ffe-medium", "ffe-high"), ("mpe-coarse", "mpe-fine")
 OVER_BASELINE = {"lambda_min": 8.0, "psnr_db": 15.0, "ms_ssim": 0.65}
 OVER_FFE = {"lambda_min": 2.0, "psnr_db": 12.0, "ms_ssim": 0.33}
 
-LISTED = 4  # settings that are not resolved; more are "all others"
+LISTED = 4  # settings that are not resolved; more are "all others", or "most others"
 STAGE_SAID = {"mid": ("mid",), "end": ()}  # as factors of a setting
 
 
@@ -66,7 +66,8 @@ class Claim:
             return "cannot be resolved"
         if None not in answers:
             return said
-        where = "all others" if answers.count(None) > max(most, LISTED) else self._where(None)
+        others = "most others" if yes and no else "all others"
+        where = others if answers.count(None) > max(most, LISTED) else self._where(None)
         return f"{said}; cannot be resolved for {where}"
 
     def _where(self, holds: bool | None) -> str:
