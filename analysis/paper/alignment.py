@@ -1,4 +1,4 @@
-"""Beyond the paper: does it tell how well a picture is drawn, how much of it the kernel's leading modes hold?
+"""Beyond the paper: does the share of a picture in the kernel's leading modes tell how well it is drawn?
 
     python -m analysis.paper.alignment PICTURES -o paper/alignment --results paper/results
 
@@ -24,6 +24,7 @@ from analysis.paper import command
 from analysis.paper.alignment_verdicts import QUALITY, STAGES, all_claims, table, taus
 from analysis.paper.drawing import COLOURS, NAMES, legend, line, new_axes, new_figure, save
 from analysis.paper.held_out import LEARNT, SHARE
+from analysis.paper.verdicts import in_words, to_tree
 from ntkspec.errors import UsageError
 from ntkspec.population.aligned import ALIGNED, LEADING, Aligned, from_dict
 from ntkspec.population.groups import by_name, check_alike, require, settings_of
@@ -110,7 +111,7 @@ def write(runs: Sequence[Aligned], output: Path) -> None:
         }
         for each in runs
     ]
-    claims = [{**asdict(claim), "verdict": claim.verdict} for claim in all_claims(runs)]
+    claims = to_tree(all_claims(runs))
     write_json(output, {"made": made, "settings": settings, "runs": packed, "claims": claims})
 
 
@@ -149,11 +150,7 @@ def main() -> None:
     runs = load(options.output)
     draw(runs, options.results / "alignment.png")
     write(runs, options.results / "alignment.json")
-    print(table(runs), taus(runs), sep="\n\n")
-    for claim in all_claims(runs):
-        print(f"\n({claim.letter}) {claim.text}\n    {claim.verdict}")
-        for part in claim.parts:
-            print(f"    {part.said}: {part.found}")
+    print(table(runs), taus(runs), in_words(all_claims(runs)), sep="\n\n")
 
 
 if __name__ == "__main__":

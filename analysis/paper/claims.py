@@ -10,7 +10,6 @@ the paper says, "does not hold" needs all of it below; what lies across is not r
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +24,7 @@ from analysis.paper.claims_of_quality import (
 from analysis.paper.claims_of_spectra import crossing, over_baseline, over_fourier, theorem1, without_grid
 from analysis.paper.drawing import NAMES
 from analysis.paper.tables import runs_of
-from analysis.paper.verdicts import Claim, Part, Population
+from analysis.paper.verdicts import Claim, Part, Population, in_words, to_tree
 from ntkspec.errors import UsageError
 from ntkspec.population.groups import by_item, require, settings_of
 from ntkspec.population.json_files import write_json
@@ -36,18 +35,18 @@ STUDIES = ("pictures", "meshes", "sweeps")
 
 
 TEXTS = {
-    "a": "lambda_min of an MPE is 8 decades above the baseline's, in the median; above an exact zero by any "
-    "number",
+    "a": "lambda_min of an MPE is 8 decades above the baseline's, in the median (where the baseline's is "
+    "exactly zero, every number above zero is)",
     "b": "lambda_min of an MPE is 2 decades above that of Fourier features, in the median",
     "c": "without the grid's gradients the spectrum falls back to near the baseline's or below it: where the "
-    "MPE lies above it, less than half of the decades between them are left (less than none: below it), "
-    "in the median; at lambda_min, on more than half of the items (over an exact zero: it is exactly zero "
-    "too)",
+    "MPE lies more than 0.05 decades above it, less than half of them are left, in the median (less than "
+    "none: below it); and so does lambda_min, on more than half of the items (above an exact zero: to "
+    "exactly zero)",
     "d": "an MPE gains 15 dB of PSNR and 0.65 of MS-SSIM over the baseline",
     "e": "an MPE gains 12 dB of PSNR and 0.33 of MS-SSIM over Fourier features",
-    "f": "Theorem 1 holds for every i",
-    "g": "the coarse MPE's spectrum crosses that of Fourier features: each lies above the other by 0.05 "
-    "decades at three kept indices in a row or more",
+    "f": "Theorem 1 holds: no lambda_i of an MPE is below lambda_i without the grid's gradients",
+    "g": "the coarse MPE's spectrum crosses that of Fourier features, on more than half of the items: each "
+    "lies more than 0.05 decades above the other at three or more in a row of the eigenvalues that are kept",
     "h": "Fourier features saturate with frequency (a doubling gains less than 0.5 dB), finer grids do not",
     "i": "the order of the encodings is stable over pictures and domains (Kendall's tau of an item's order "
     "with that of the others' medians is 0.8 or more; ~: not told apart)",
@@ -109,12 +108,11 @@ def _check_scale(pictures: dict[str, Any], sweeps: dict[str, Any], meshes: dict[
 
 def write(claims: Sequence[Claim], studies: Mapping[str, Sequence[Outcome]], output: Path) -> None:
     """Write them as JSON, with what made them and the studies that they are of."""
-    content = [{**asdict(claim), "verdict": claim.verdict} for claim in claims]
     of = {
         title: {"items": len(by_item(study)), "runs": len(study), **scale(study)}
         for title, study in studies.items()
     }
-    write_json(output, {"environment": made_by(), "studies": of, "claims": content})
+    write_json(output, {"environment": made_by(), "studies": of, "claims": to_tree(claims)})
 
 
 def weigh(
@@ -124,11 +122,7 @@ def weigh(
     studies = dict(zip(STUDIES, (pictures, meshes, sweeps), strict=True))
     claims = list(all_claims(*studies.values()))
     write(claims, studies, output)
-    lines = []
-    for claim in claims:
-        lines += [f"({claim.letter}) {claim.text}", f"    {claim.verdict}"]
-        lines += [f"    {part.said}: {part.found}" for part in claim.parts]
-    return "\n".join([*lines, str(output)])
+    return "\n".join([in_words(claims), str(output)])
 
 
 if __name__ == "__main__":

@@ -53,7 +53,7 @@ def quality_over_baseline(pictures: Population) -> Iterator[Part | str]:
     """Weigh (d)."""
     for name, metric in product(MPES, METRICS):
         yield _gain(pictures, name, ["baseline"], "baseline", metric, OVER_BASELINE[metric])
-    yield _ceiling(pictures, "baseline", OVER_BASELINE["ms_ssim"])
+    yield from _ceiling(pictures, "baseline", OVER_BASELINE["ms_ssim"])
 
 
 def quality_over_fourier(pictures: Population) -> Iterator[Part | str]:
@@ -62,17 +62,18 @@ def quality_over_fourier(pictures: Population) -> Iterator[Part | str]:
     for name, metric, (names, title) in product(MPES, METRICS, others):
         yield _gain(pictures, name, names, title, metric, OVER_FFE[metric])
     for name in FFES:
-        yield _ceiling(pictures, name, OVER_FFE["ms_ssim"])
+        yield from _ceiling(pictures, name, OVER_FFE["ms_ssim"])
 
 
-def _ceiling(pictures: Population, name: str, claimed: float) -> str:
-    """Return on how many pictures no network could gain so much, since MS-SSIM ends at 1."""
+def _ceiling(pictures: Population, name: str, claimed: float) -> Iterator[str]:
+    """Yield on how many pictures no network could gain so much, since MS-SSIM ends at 1; if there are any."""
     ends = stages(pictures.runs[name])
     above = sum(stage.metrics.get("ms_ssim", 0.0) > 1 - claimed for stage in ends)
-    return (
-        f"MS-SSIM ends at 1, and that of {NAMES[name]} is above {1 - claimed:.2f} on {above} of "
-        f"{len(ends)} pictures: no network gains {claimed} there"
-    )
+    if above:
+        yield (
+            f"MS-SSIM ends at 1, and that of {NAMES[name]} is above {1 - claimed:.2f} on {above} of "
+            f"{len(ends)} pictures: no network gains {claimed} there"
+        )
 
 
 def _gain(

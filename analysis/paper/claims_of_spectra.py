@@ -26,6 +26,7 @@ from analysis.paper.verdicts import (
 from ntkspec.population.intervals import decades, resolved
 from ntkspec.population.outcomes import Curve, indices
 from ntkspec.report.decades import Known
+from ntkspec.report.words import sci_down
 
 APART = 0.05  # decades by which curves must part to count as apart, and an MPE to be lifted
 NEAR = 0.5  # of the lift: less than this is left where a curve has fallen back to the baseline
@@ -44,9 +45,6 @@ def over_baseline(*studies: Population) -> Iterator[Part | str]:
                 f"{NAMES[name]}, {study.domain}: about halfway down the spectrum, where both are resolved in "
                 f"{above.count} of {len(ends)}, it lies {above} decades above the baseline"
             )
-    yield (
-        "Where the baseline's kernel is exactly singular, its lambda_min is exceeded by more than any factor"
-    )
 
 
 def over_fourier(*studies: Population) -> Iterator[Part | str]:
@@ -150,7 +148,7 @@ def theorem1(*studies: Population) -> Iterator[Part | str]:
             middle = study.mean(slack.groupby("item")["median"].mean())
             size = stages[0][1].spectra["total"].size
             said += (
-                f"; slack at least {slack.least.min():.1e}, median {middle} decades, over "
+                f"; slack at least {sci_down(slack.least.min())}, median {middle} decades, over "
                 f"the {slack.compared.min():.0f} to {slack.compared.max():.0f} of {size} values that both "
                 f"resolve; below 0.01 decades at {100 * slack.share.mean():.0f}% of them"
             )

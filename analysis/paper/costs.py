@@ -31,6 +31,7 @@ from typing import TYPE_CHECKING, Any
 from analysis.paper import command
 from analysis.paper.drawing import NAMES
 from analysis.paper.tables import markdown
+from ntkspec.commands.cli import positive
 from ntkspec.nets.config import TrainConfig
 from ntkspec.nets.presets import PRESETS, resolve
 from ntkspec.population.jobs import coloured
@@ -218,9 +219,10 @@ def main() -> None:
     parser.add_argument("pictures", type=Path, help="folder of pictures; costs are of the first")
     parser.add_argument("--results", type=Path, required=True, help="folder for costs.json and batched.json")
     parser.add_argument(
-        "--batch", type=int, default=2048, help="pixels a step of many networks (default 2048)"
+        "--batch", type=positive(int), default=2048, help="pixels a step of many networks (default 2048)"
     )
     options = parser.parse_args()
+    command.check_folder(options.results)
     chosen = {count: command.sources(options.pictures, PICTURES, count) for count in AT_ONCE}
     picture = command.sources(options.pictures, PICTURES)[0]
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # before the children import NumPy and PyTorch

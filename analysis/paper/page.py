@@ -38,7 +38,7 @@ from ntkspec.population.packed import load, pack
 
 FURTHER = (activations.STUDY, interpolation.STUDY, held_out.STUDY)  # beyond the paper
 PAGE = Path(__file__).parents[2] / "docs" / "paper.md"
-COMMITTED = "../analysis/results/paper/"  # where docs/paper.md has its figures
+COMMITTED = "analysis/results/paper"  # where docs/paper.md has its figures, from the root of the repository
 ANSWERS = {True: "yes", False: "no", None: "not resolved"}
 
 
@@ -70,9 +70,9 @@ def main() -> None:
 
 
 def without_findings(text: str, results: Path) -> str:
-    """Return the page for other results: its figures are theirs, and what was found in ours is left out."""
+    """Return the page for other results: it names their place, and what was found in ours is left out."""
     kept = re.sub(r"<!-- findings -->.*?<!-- end findings -->\n*", "", text, flags=re.DOTALL)
-    return kept.replace(COMMITTED, f"{results.resolve()}/")
+    return re.sub(rf"(\.\./)?{COMMITTED}", lambda _: str(results.resolve()), kept)
 
 
 def fill(
@@ -134,7 +134,7 @@ def scale(studies: Mapping[str, Sequence[Outcome | Aligned]]) -> str:
             "steps of Adam": f"{optimizer['iterations']:,} of {optimizer['batch']:,}",
             "seeds": str(len({each.seed for each in study})),
             "samples of a kernel": str(first.samples),
-            "bounds held against spectra": f"{sum(stage.bounds for stage in stages):,}" if stages else "-",
+            "bounds compared with spectra": f"{sum(stage.bounds for stage in stages):,}" if stages else "-",
             "broken": str(sum(len(stage.broken) for stage in stages)) if stages else "-",
         }
     return markdown(rows, "study")

@@ -36,7 +36,7 @@ def fourier(sigma: int, features: int) -> str:
 
 
 def multigrid(finest: int) -> str:
-    """Return the name of a run behind a multigrid; the fine preset's is one of those of width 64."""
+    """Return the name of a run behind a multigrid; that of 192 cells is one of those of width 64."""
     return "mpe-width64" if finest == 192 else f"mpe-{finest}"
 
 

@@ -76,7 +76,7 @@ def smallest(spectra: Sequence[Curve]) -> str:
     if zero:
         parts.append(f"0 in {zero}" if zero < every else f"exactly 0 in all {zero}")
     if len(unresolved):
-        parts.append(f"unresolved (<= {unresolved.floor.max():.0e}) in {len(unresolved)}")
+        parts.append(f"unresolved (<= {sci_up(unresolved.floor.max())}) in {len(unresolved)}")
     return "; ".join(parts)
 
 

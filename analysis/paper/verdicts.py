@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from operator import attrgetter
+from typing import Any
 
 import pandas as pd
 
@@ -17,7 +18,7 @@ FFES, MPES = ("ffe-low", "ffe-medium", "ffe-high"), ("mpe-coarse", "mpe-fine")
 OVER_BASELINE = {"lambda_min": 8.0, "psnr_db": 15.0, "ms_ssim": 0.65}
 OVER_FFE = {"lambda_min": 2.0, "psnr_db": 12.0, "ms_ssim": 0.33}
 
-LISTED = 4  # settings that are not resolved; more are "all others"
+LISTED = 4  # settings that are not resolved; more are "all others", or "most others"
 STAGE_SAID = {"mid": ("mid",), "end": ()}  # as factors of a setting
 
 
@@ -65,7 +66,8 @@ class Claim:
             return "cannot be resolved"
         if None not in answers:
             return said
-        where = "all others" if answers.count(None) > max(most, LISTED) else self._where(None)
+        others = "most others" if yes and no else "all others"
+        where = others if answers.count(None) > max(most, LISTED) else self._where(None)
         return f"{said}; cannot be resolved for {where}"
 
     def _where(self, holds: bool | None) -> str:
@@ -79,6 +81,20 @@ class Claim:
             if common and found == [part for part in self.parts if common <= set(part.setting)]:
                 return _words(factor for factor in found[0].setting if factor in common)
         return "; ".join(part.said for part in found)
+
+
+def to_tree(claims: Iterable[Claim]) -> list[dict[str, Any]]:
+    """Return claims and their verdicts as what JSON can hold."""
+    return [{**asdict(claim), "verdict": claim.verdict} for claim in claims]
+
+
+def in_words(claims: Iterable[Claim]) -> str:
+    """Return claims, their verdicts and what was found in every setting, as lines for a terminal."""
+    lines = []
+    for claim in claims:
+        lines += [f"({claim.letter}) {claim.text}", f"    {claim.verdict}"]
+        lines += [f"    {part.said}: {part.found}" for part in claim.parts]
+    return "\n".join(lines)
 
 
 def at_least(found: Interval | Known | None, claimed: float) -> bool | None:

@@ -135,11 +135,13 @@ def decades(a: Curve, b: Curve) -> Known:
 
     Each lambda_min is a number, exactly zero, or unresolved, which means between 0 and its floor.
 
-    Two that are exactly zero are equal: their ratio is 0 decades.
+    Two that are exactly zero are equal: their ratio is 0 decades. So what is unresolved is 0 decades or more
+    above an exact zero.
     """
-    if a.lambda_min == b.lambda_min == 0:
-        return Known(0.0, 0.0)
-    return known_decades(known_range(a), known_range(b))
+    found = known_decades(known_range(a), known_range(b))
+    low = max(found.low, 0.0) if b.lambda_min == 0 else found.low
+    high = min(found.high, 0.0) if a.lambda_min == 0 else found.high
+    return Known(low, high)
 
 
 def median(pairs: Sequence[Known], seeds: Seeds = ()) -> tuple[Interval, Interval]:
@@ -172,6 +174,8 @@ def _median(values: Sequence[float], seeds: Seeds, side: int) -> Interval:
 def said(least: Interval, most: Interval, unit: str = "") -> str:
     """Return as text the median of ratios, some of which are known only by a lower and an upper limit.
 
+    What the median is at least is rounded down, what it is at most up.
+
     Args:
         least: the median of the lower limits, see `median`.
         most: the median of the upper limits.
@@ -185,15 +189,24 @@ def said(least: Interval, most: Interval, unit: str = "") -> str:
         return "no finite ratio" if least.low == math.inf else f"{least}{unit}"
     if most.value == -math.inf:
         return "zero" if most.high == -math.inf else f"{most}{unit}"
-    if math.isinf(least.value) or math.isinf(most.value):
-        words = f"at most {most.value:.2f}" if math.isinf(least.value) else f"at least {least.value:.2f}"
-        return "unknown" if math.isinf(least.value) and math.isinf(most.value) else words + unit
+    if math.isinf(least.value):
+        return "unknown" if math.isinf(most.value) else f"at most {_up(most.value)}{unit}"
+    if math.isinf(most.value):
+        return f"at least {_down(least.value)}{unit}"
     if least == most:
         return f"{least}{unit}"
     if least.value == most.value:
         low, high = min(least.low, most.low), max(least.high, most.high)
         return f"{least.value:.2f}, between {low:.2f} and {high:.2f}{unit}"
-    return f"between {least.value:.2f} and {most.value:.2f}{unit}"
+    return f"between {_down(least.value)} and {_up(most.value)}{unit}"
+
+
+def _down(value: float) -> str:
+    return f"{math.floor(100 * value + 1e-9) / 100:.2f}"  # 0.29 is a little less than 29 / 100
+
+
+def _up(value: float) -> str:
+    return f"{math.ceil(100 * value - 1e-9) / 100:.2f}"
 
 
 def _medians(data: Values, times: NDArray[np.int64], side: int) -> Values:

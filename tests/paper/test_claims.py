@@ -45,7 +45,7 @@ def stage(name, metrics):
     slack = None
     if name.startswith("mpe"):
         spectra |= {"no_grid": curve(3.9, scale=0.9), "grid": curve(exponents[name], scale=0.1)}
-        slack = {"least": 1e-5, "median": 0.5, "share": 0.01, "compared": SIZE}
+        slack = {"least": 1.79e-5, "median": 0.5, "share": 0.01, "compared": SIZE}
     return Stage(1, metrics, spectra, certified=(0.0, 1.0), lower={}, slack=slack, bounds=5, broken=())
 
 
@@ -134,7 +134,7 @@ def test_a_broken_theorem_is_said(pictures, meshes, sweeps):
     pictures[-1] = replace(pictures[-1], stages={**pictures[-1].stages, "mid": spoilt})
     parts = verdicts(pictures, meshes, sweeps)["f"].parts
     assert [part.holds for part in parts] == [True, False, True, True]
-    assert parts[1].found.startswith("1 of 24 spectra break it")
+    assert parts[1].found.startswith("1 of 24 spectra break it; slack at least 1.7e-05, median")
 
 
 @pytest.mark.parametrize(("unresolved", "holds"), [(3, None), (11, False)])
@@ -259,8 +259,9 @@ def test_small_pictures_have_no_ms_ssim(pictures, meshes, sweeps):
     for each in pictures:
         for kept in each.stages.values():
             kept.metrics.pop("ms_ssim", None)
-    parts = verdicts(pictures, meshes, sweeps)["d"].parts
-    assert [part.holds for part in parts if "MS-SSIM" in part.setting] == [None, None]
+    found = verdicts(pictures, meshes, sweeps)
+    assert [part.holds for part in found["d"].parts if "MS-SSIM" in part.setting] == [None, None]
+    assert found["d"].remarks == found["e"].remarks == ()  # nothing is said of where it ends
 
 
 @pytest.mark.parametrize(

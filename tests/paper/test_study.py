@@ -404,6 +404,8 @@ def test_every_figure_from_run_files_alone(tmp_path, pictures, monkeypatch, capf
         (("activations", "pictures", "-o", "s"), "--results"),
         (("held_out", "pictures", "-o", "s", "--results", PICTURE), "expected a folder, or none yet"),
         (("alignment", "pictures", "-o", "s", "--results", PICTURE), "expected a folder, or none yet"),
+        (("costs", "pictures", "--results", PICTURE), "expected a folder, or none yet"),
+        (("costs", "pictures", "--results", "r", "--batch", "0"), "expected a positive number, got '0'"),
         (("runs3d", "pictures", "-o", "s"), ".ply"),
         pytest.param(
             ("runs3d", "meshes", "-o", "s", "--workers", "1"),

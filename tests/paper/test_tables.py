@@ -144,7 +144,11 @@ def test_weights_are_those_of_the_formed_kernels(tmp_path):
 def test_cells_say_what_is_zero_and_what_is_not_known():
     unknown = replace(curve(1.0), lambda_min=None, floor=1e-9)
     assert smallest([curve(1e-4), curve(1e-2)]) == "1.0e-03 (1.0e-04 to 1.0e-02)"
-    assert smallest([curve(1e-4), curve(0.0), unknown]) == "1.0e-04 in 1; 0 in 1; unresolved (<= 1e-09) in 1"
+    assert (
+        smallest([curve(1e-4), curve(0.0), unknown]) == "1.0e-04 in 1; 0 in 1; unresolved (<= 1.0e-09) in 1"
+    )
+    floor = replace(unknown, floor=1.31e-26)  # an upper limit is rounded up
+    assert smallest([floor] * 2) == "unresolved (<= 1.4e-26) in 2"
     assert enclosure([stage(1e-4, 0.0), stage(1e-2, 0.0)]) == "5.0e-05 to 2.0e-02"
     assert enclosure([stage(1e-4, 0.0), stage(1e-2, 0.0, certified=None)]) == "-"
 
@@ -219,6 +223,10 @@ def test_what_was_found_in_our_results_is_not_said_of_others(tmp_path):
     assert "In short" not in kept
     assert "findings" not in kept
     assert f"{tmp_path}/fig2.png" in kept
+    assert f"`{tmp_path}`" in kept
+    for ours in ("analysis/results", "192 x 192 x 3", "Stanford", "were written down"):
+        assert ours in text
+        assert ours not in kept
     assert kept.count("<!-- end ") == text.count("<!-- end ") - text.count("<!-- end findings")
 
 

@@ -20,6 +20,7 @@ def test_a_claim_is_reached_by_the_whole_interval_or_not():
         ([False, False], "does not hold"),
         ([False, None], "does not hold for 0; cannot be resolved for 1"),
         ([False, *[None] * 5], "does not hold for 0; cannot be resolved for all others"),
+        ([True, False, *[None] * 6], "holds only for 0; cannot be resolved for most others"),
         ([None, None], "cannot be resolved"),
         ([True, None], "holds only for 0; cannot be resolved for 1"),
         ([True, False, None], "holds only for 0; cannot be resolved for 2"),

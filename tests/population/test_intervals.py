@@ -60,6 +60,13 @@ def test_what_is_said_of_ratios_tells_what_decides():
     assert said(*median(half)) == "at least 0.75"
 
 
+def test_limits_of_a_median_are_rounded_to_the_safe_side():
+    assert said(*median([Known(-math.inf, -7.4474)] * 3), " decades") == "at most -7.44 decades"
+    assert said(*median([Known(2.719, math.inf)] * 3)) == "at least 2.71"
+    assert said(*median([Known(-17.8908, -5.8104)] * 3)) == "between -17.90 and -5.81"
+    assert said(*median([Known(0.29, math.inf)] * 3)) == "at least 0.29"  # not 0.28
+
+
 def test_items_of_one_seed_are_drawn_together():
     """Twelve seeds of five items that are all alike: no more is known than of twelve items."""
     apart = np.random.default_rng(4).gamma(2.0, size=12)
@@ -166,5 +173,6 @@ def test_over_zero_there_is_no_number():
     assert decades(curve(0.0), curve(1e-3)).high == -math.inf
     nothing = decades(curve(0.0), curve(0.0))
     assert (nothing.low, nothing.high) == (0.0, 0.0)  # equal, so surely not decades apart
-    unknown = decades(curve(None), curve(0.0))
-    assert (unknown.low, unknown.high) == (-math.inf, math.inf)
+    over, under = decades(curve(None), curve(0.0)), decades(curve(0.0), curve(None))
+    assert (over.low, over.high) == (0.0, math.inf)  # it is zero, too, or any factor above
+    assert (under.low, under.high) == (-math.inf, 0.0)
