@@ -176,6 +176,14 @@ def test_a_factor_on_disk_is_not_read_to_be_asked_for_its_shape():
     assert not any(array.reads for array in factor.arrays.values())
 
 
+@pytest.mark.parametrize("kind", ["dense", "sparse", "pairs"])
+def test_an_operator_reads_its_factors_once(kind):
+    jac = Jacobian((Block("g", "network", N, C, None, on_disk(make(kind))),))
+    product = ntkspec.operator(jac) @ np.ones(N)
+    assert {array.reads for array in jac["g"].right.arrays.values()} == {1}
+    assert np.allclose(product, ntkspec.gram(jac) @ np.ones(N))
+
+
 def test_a_block_without_factors_is_refused_and_one_of_ones_said_out_loud_is_not():
     with pytest.raises(UsageError, match="a left or a right factor"):
         Block("b", "network", 3, 1, None, None)
