@@ -113,9 +113,12 @@ def as_positions(values: ArrayLike | None, name: str, n: int) -> NDArray[np.int6
     return array.astype(np.int64, copy=False)
 
 
-def is_stored_as(values: object, dtypes: tuple[np.dtype[Any], ...]) -> bool:
-    """Return whether an array or dataset has one of these types, in either byte order, and no mask."""
+def is_dataset_of(values: object, dtypes: tuple[np.dtype[Any], ...]) -> bool:
+    """Return whether this is a dataset of a file, with one of these types in either byte order.
+
+    An array in memory is none, whatever its library: all of them offer `__dlpack__`.
+    """
     dtype = getattr(values, "dtype", None)
-    if not isinstance(dtype, np.dtype) or isinstance(values, np.ma.MaskedArray):
+    if not isinstance(dtype, np.dtype) or hasattr(values, "__dlpack__"):
         return False
     return dtype.newbyteorder("=") in dtypes
