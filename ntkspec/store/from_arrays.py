@@ -95,15 +95,15 @@ def write_run(
 
 def _matrix(values: ArrayLike, name: str, n: int | None = None, width: int | None = None) -> Floats:
     """Convert to an array (n, width), one row for each sample; a vector (n,) becomes (n, 1)."""
-    array = as_floats(values, name)
-    array = array[:, None] if array.ndim == 1 else array
+    given = as_floats(values, name)
+    array = given[:, None] if given.ndim == 1 else given
     rows, columns = "n" if n is None else n, "width" if width is None else width
     fits = array.ndim == 2 and n in (None, len(array)) and width in (None, array.shape[1])
     if not fits or not array.size:
         raise UsageError(
             name,
             expected=f"an array ({rows}, {columns}), one row a sample",
-            got=f"shape {array.shape}",
+            got=f"shape {given.shape}",
             remedy="reshape it; inputs, outputs and targets have as many rows",
         )
     return array
