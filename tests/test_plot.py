@@ -273,6 +273,7 @@ def test_narrow_axes_have_thinner_lines_and_legends_inside() -> None:
 
 NONE_YET = replace(GRID, snapshots=())
 LOST = replace(END, eigenfunctions=replace(shown(pixels(2, 2)), points=None, patterns=None))
+NO_MODES = replace(END, eigenfunctions=shown(pixels(2, 2), modes=()))
 ZERO = SnapshotReport("s", 0, "s", {}, {"total": TOTAL, "no_grid": samples.spectrum(np.zeros(9), 0.0)})
 
 
@@ -303,7 +304,8 @@ ZERO = SnapshotReport("s", 0, "s", {}, {"total": TOTAL, "no_grid": samples.spect
             "lambda_max, .* psnr_db, ms_ssim, got 'psnr'; did you mean psnr_db",
         ),
         (plot.eigenfunctions, [REPORT], "expected one run or snapshot, got 6 runs"),
-        (plot.eigenfunctions, [LOST], "expected eigenfunctions .* got none; report.json does not have them"),
+        (plot.eigenfunctions, [LOST], "expected a report with eigenfunctions .* got one without; analyse"),
+        (plot.eigenfunctions, [NO_MODES], "expected a report with eigenfunctions .* got one without"),
         (plot.eigenfunctions, [END, 3], "mode: expected one of 1, 2, 8, got 3"),
         (plot.eigenfunctions, [(pixels(2, 2), np.ones(3))], r"expected points \(M, 2\) and values \(M,\)"),
         (plot.eigenfunctions, [(pixels(2, 2), np.full(4, np.nan))], "all finite, got"),

@@ -39,9 +39,8 @@ def as_array(values: ArrayLike | None, name: str) -> NDArray[Any]:
     if values is None:
         raise UsageError(name, expected="an array of numbers", got="None", remedy="give one, or leave it out")
     with converting(values, name):
-        array: NDArray[Any] = np.ma.asarray(
-            values
-        )  # sees the masks of rows in a list, too, which numpy.asarray drops
+        # numpy.asarray would drop masks, those of rows in a list, too.
+        array: NDArray[Any] = np.ma.asarray(values)
     if np.ma.is_masked(array):
         got = f"masked ones ({np.count_nonzero(np.ma.getmaskarray(array))})"
         raise UsageError(name, expected="numbers without a mask", got=got, remedy="leave out these samples")
@@ -108,15 +107,15 @@ def as_rows(values: ArrayLike, name: str, n: int | None = None, width: int | Non
     Raises:
         UsageError: it is of another shape, or no array of finite real numbers.
     """
-    array = as_floats(values, name)
-    array = array[:, None] if array.ndim == 1 else array
+    given = as_floats(values, name)
+    array = given[:, None] if given.ndim == 1 else given
     rows, columns = "n" if n is None else n, "width" if width is None else width
     fits = array.ndim == 2 and n in (None, len(array)) and width in (None, array.shape[1])
     if not fits or not array.size:
         raise UsageError(
             name,
             expected=f"an array ({rows}, {columns}), one row a sample",
-            got=f"shape {array.shape}",
+            got=f"shape {given.shape}",
             remedy="give as many rows as there are samples, and one number in each or more",
         )
     return array
@@ -152,9 +151,12 @@ def as_positions(values: ArrayLike | None, name: str, n: int) -> NDArray[np.int6
     return array.astype(np.int64, copy=False)
 
 
-def is_stored_as(values: object, dtypes: tuple[np.dtype[Any], ...]) -> bool:
-    """Return whether an array or dataset has one of these types, in either byte order, and no mask."""
+def is_dataset_of(values: object, dtypes: tuple[np.dtype[Any], ...]) -> bool:
+    """Return whether this is a dataset of a file, with one of these types in either byte order.
+
+    An array in memory is none, whatever its library: all of them offer `__dlpack__`.
+    """
     dtype = getattr(values, "dtype", None)
-    if not isinstance(dtype, np.dtype) or isinstance(values, np.ma.MaskedArray):
+    if not isinstance(dtype, np.dtype) or hasattr(values, "__dlpack__"):
         return False
     return dtype.newbyteorder("=") in dtypes

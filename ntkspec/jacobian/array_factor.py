@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from ntkspec.arguments.real_arrays import FLOATS, INTEGERS, as_indices, as_real, is_stored_as
+from ntkspec.arguments.real_arrays import FLOATS, INTEGERS, as_indices, as_real, is_dataset_of
 from ntkspec.display import NotAnArray, counted
 from ntkspec.errors import UsageError
 from ntkspec.machine.memory import format_bytes
@@ -24,7 +24,7 @@ class ArrayFactor(NotAnArray, ABC):
     values: Any
 
     def __post_init__(self) -> None:
-        """Convert arrays of other types as `ntkspec.write_run` does; datasets of a file are of these types.
+        """Convert arrays in memory, of any library, as `ntkspec.write_run` does; datasets of a file are kept.
 
         Arrays in memory that lack the axis of outputs are those of one output.
 
@@ -34,7 +34,7 @@ class ArrayFactor(NotAnArray, ABC):
         """
         for name, array in self.arrays.items():
             types, convert = (INTEGERS, as_indices) if name == "indices" else (FLOATS, as_real)
-            if not is_stored_as(array, types):
+            if not is_dataset_of(array, types):
                 array = convert(array, self._called(name))
             object.__setattr__(self, name, _with_outputs(array, self._AXES[name]))
         self._check_axes()

@@ -46,9 +46,10 @@ def operator(
         [7.0, 3.0]
     """
     kernel = Kernel.from_jacobian(jacobian, outputs, backend=backend, memory=memory)
-    products = operator_of(kernel)  # first, since it refuses what does not fit before anything is read
+    _require_room(kernel)
+    kernel = kernel.replaced(rows=jacobian.load())  # a file is read once, for the check and for the products
     check_formable(kernel)
-    return products
+    return operator_of(kernel)
 
 
 def operator_of(kernel: Kernel) -> LinearOperator:
@@ -59,12 +60,7 @@ def operator_of(kernel: Kernel) -> LinearOperator:
     engine = operator_engine(kernel)
     if engine is not kernel.backend:
         kernel = kernel.replaced(backend=engine)
-    require(
-        "factors of the kernel",
-        operator_bytes(kernel),
-        kernel.budget,
-        "raise ⟦--memory⟧ or use fewer samples",
-    )
+    _require_room(kernel)
     blocks = [TermOperator(term.pair, engine) for term in kernel.terms]
 
     def products(vectors: NDArray[Any]) -> NDArray[Any]:
@@ -77,6 +73,12 @@ def operator_of(kernel: Kernel) -> LinearOperator:
 
     methods = {"matvec": product, "rmatvec": product, "matmat": products, "rmatmat": products}
     return LinearOperator(kernel.shape, dtype=np.dtype(np.float64), **methods)
+
+
+def _require_room(kernel: Kernel) -> None:
+    """Raise `MemoryBudgetError` if the factors do not fit; nothing is read."""
+    remedy = "raise ⟦--memory⟧ or use fewer samples"
+    require("factors of the kernel", operator_bytes(kernel), kernel.budget, remedy)
 
 
 def operator_bytes(kernel: Kernel) -> int:

@@ -49,14 +49,15 @@ def check_formable(kernel: Kernel, where: str = "kernel") -> None:
     """Raise `UsageError` if products of a kernel that is not zero are lost to underflow, or are not finite.
 
     An entry between two sets of samples is at most the product of the lengths of two rows of J; only that it
-    is not too small is checked there.
+    is not too small is checked there. Absolute values are compared: where colliding entries cancel, J is
+    small or zero, but nothing underflows.
 
     Args:
         kernel: any, also one between two sets of samples.
         where: what the message calls it.
     """
     own = [kernel] if kernel.columns is None else [_of_one_set(kernel, side) for side in kernel.sides]
-    sizes = [float(side.diagonal.max()) for side in own]
+    sizes = [float(side.absolute_diagonal.max()) for side in own]
     largest, least = sizes[0], _least_entry(kernel)
     if kernel.columns is not None:  # a side may overflow alone, where the other is small or orthogonal
         largest = math.prod(math.sqrt(max(size, math.ulp(0.0))) for size in sizes)

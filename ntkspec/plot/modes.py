@@ -118,8 +118,8 @@ def _of_report(report: Report, where: str) -> Row:
     row = row_of(styled_runs(report)[0])
     if row is None:
         raise UsageError(
-            where, expected="eigenfunctions over two coordinates", got="none",
-            remedy="report.json does not have them: analyse the run file in this process",
+            where, expected="a report with eigenfunctions over two coordinates", got="one without",
+            remedy="analyse a run file with targets in this process, or use ntkspec.eigenfunctions",
         )  # fmt: skip
     return row
 

@@ -203,15 +203,20 @@ def _spectrum(run: StyledRun, when: str) -> str:
     if not count:
         most = words.sci_up(spectrum.floor)
         return f"No eigenvalue of {run.name} can be told from zero{when} (at most {most})"
+    name, largest, several = run.name, words.lambda_max(spectrum), count > 1
+    are, were = ("are", "were") if several else ("is", "was")
     least = words.sci(float(spectrum.eigenvalues[count - 1]))
-    of, span = f"eigenvalues of {run.name}", f"from {words.lambda_max(spectrum)} down to {least}"
+    span = f"{when}, from {largest} down to {least}" if several else f"{when}: {largest}"
     if count == spectrum.size:
-        return f"All {count:,} {of} are known{when}, {span}"
+        which = f"All {count:,} eigenvalues" if several else "The only eigenvalue"
+        return f"{which} of {name} {are} known{span}"
     if count == len(spectrum.eigenvalues):
-        return f"The {count:,} largest of {spectrum.size:,} {of} were computed{when}, {span}"
-    lead = f"{count:,} of {spectrum.size:,} {of} are known{when}, {span}"
+        which = f"The {count:,} largest" if several else "The largest"
+        return f"{which} of {spectrum.size:,} eigenvalues of {name} {were} computed{span}"
+    lead = f"{count:,} of {spectrum.size:,} eigenvalues of {name} {are} known{span}"
     if spectrum.singular and spectrum.rank:
-        return f"{lead}; at least {spectrum.size - spectrum.rank.at_most:,} are exactly zero"
+        zeros = spectrum.size - spectrum.rank.at_most
+        return f"{lead}; at least {zeros:,} {'are' if zeros > 1 else 'is'} exactly zero"
     return f"{lead}; the rest cannot be told from zero"
 
 

@@ -143,6 +143,10 @@ class Alignment(NotAnArray):
     def residual_over_time(self, times: ArrayLike) -> tuple[Vector, Vector] | None:
         """Enclose ||r(t)||^2 / ||r(0)||^2 under gradient flow with the kernel as it is now.
 
+        This is the flow of all parameters for a single output, and in mode "full". In mode "trace" each
+        output is taken to be alone with the kernel K, the sum of the kernels of all c outputs: where these
+        are alike, time runs c times too fast.
+
         Args:
             times: (m,) from 0, in units of 1 / eigenvalue: learning rate times steps, of a loss ||r||^2 / 2.
 

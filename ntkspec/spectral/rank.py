@@ -47,7 +47,9 @@ def rank_bound(jacobian: Jacobian, outputs: Outputs = "trace") -> Rank:
     loaded = jacobian.load()
     columns = sum(nonzero_columns(block, outputs) for block in loaded)
     rows, repeat = _distinct_rows(loaded, outputs), rows_per_sample(outputs, jacobian.outputs)
-    reason = f"{rows} distinct rows of J" if repeat == 1 else f"{rows} distinct rows of J that are not zero"
+    reason = f"{rows} distinct row{'s' if rows != 1 else ''} of J"
+    if repeat > 1:
+        reason += f" that {'are' if rows != 1 else 'is'} not zero"
     bounds = [
         Rank(jacobian.kernel_size(outputs), "no fact says less"),
         Rank(rows, reason),

@@ -101,7 +101,7 @@ def dataset(
         raise RunFileError(where, expected=wanted, got=str(dtype), remedy=remedy)
     fits = got is not None and len(got) == len(shape)
     if not fits or any(n < 1 or (m is not None and n != m) for n, m in zip(got, shape, strict=True)):
-        wanted = "(" + ", ".join("any" if m is None else str(m) for m in shape) + ")"
+        wanted = "(" + ", ".join("1 or more" if m is None else str(m) for m in shape) + ")"
         raise RunFileError(
             where,
             expected=f"shape {wanted}",

@@ -111,7 +111,7 @@ class Stored:
                 self.where,
                 expected="finite numbers",
                 got=f"{values[tuple(bad)]} at {place}",
-                remedy="a network that diverged cannot be analysed; export an earlier snapshot",
+                remedy="leave out these samples; where a network diverged, export an earlier snapshot",
             )
         if self.positive and not (values > 0).all():
             raise RunFileError(

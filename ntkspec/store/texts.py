@@ -69,12 +69,10 @@ def to_json(
 
 
 def metrics_to_json(metrics: Mapping[str, object]) -> str:
-    """Return metrics as JSON; raise `UsageError` unless all are numbers that readers accept."""
+    """Return metrics as JSON; raise `UsageError` unless all are numbers, or scalars of any array library."""
     if not isinstance(metrics, Mapping):
         raise _refused("metrics", "a mapping of numbers, by name", metrics)
-    plain = {
-        name: value.item() if isinstance(value, np.generic) else value for name, value in metrics.items()
-    }
+    plain = {name: _of_scalar(value) for name, value in metrics.items()}
     for name, value in plain.items():
         if not is_metric(value):
             raise UsageError(
@@ -92,6 +90,11 @@ def is_metric(value: object) -> bool:
         return False
     # A longer integer would not fit a float, and Python compares it with one exactly.
     return abs(value) <= sys.float_info.max
+
+
+def _of_scalar(value: Any) -> object:
+    """Return the number in a scalar of NumPy, JAX or torch as one of Python; other values as they are."""
+    return value.item() if getattr(value, "shape", None) == () and hasattr(value, "item") else value
 
 
 def _plain(value: object) -> object:

@@ -35,6 +35,23 @@ class OnDisk:
         return self.array[samples]
 
 
+class OfAnotherLibrary:
+    """An array in memory as JAX has them: NumPy's types, but not all of NumPy's indexing."""
+
+    def __init__(self, array):
+        self.array = array
+        self.shape, self.dtype, self.ndim, self.nbytes = array.shape, array.dtype, array.ndim, array.nbytes
+
+    def __array__(self, dtype=None, copy=None):
+        return np.array(self.array, dtype)
+
+    def __dlpack__(self, **options):
+        return self.array.__dlpack__(**options)
+
+    def __getitem__(self, rows):
+        raise TypeError("lists are no indices here")
+
+
 def make(kind, c=C, seed=0):
     rng = np.random.default_rng(seed)
     if kind == "dense":
@@ -174,6 +191,30 @@ def test_a_factor_on_disk_is_not_read_to_be_asked_for_its_shape():
     factor = on_disk(make("sparse"))
     assert (factor.samples, factor.width, factor.nbytes, factor.entries) == (N, 40, make("sparse").nbytes, 4)
     assert not any(array.reads for array in factor.arrays.values())
+
+
+@pytest.mark.parametrize("outputs", cases.MODES)
+@pytest.mark.parametrize("kind", ["dense", "sparse", "pairs"])
+def test_arrays_of_another_library_are_taken_as_those_of_numpy(kind, outputs):
+    factor = make(kind)
+    theirs, ours = (
+        Jacobian((Block("g", "network", N, C, None, each),))
+        for each in (factor.each(OfAnotherLibrary), factor)
+    )
+    assert np.array_equal(ntkspec.gram(theirs, outputs), ntkspec.gram(ours, outputs))
+
+
+def test_an_array_of_another_library_without_outputs_is_of_one():
+    rows = np.random.default_rng(0).standard_normal((N, 4))
+    assert np.array_equal(DenseFactor(OfAnotherLibrary(rows)).values, rows[:, None])
+
+
+@pytest.mark.parametrize("kind", ["dense", "sparse", "pairs"])
+def test_an_operator_reads_its_factors_once(kind):
+    jac = Jacobian((Block("g", "network", N, C, None, on_disk(make(kind))),))
+    product = ntkspec.operator(jac) @ np.ones(N)
+    assert {array.reads for array in jac["g"].right.arrays.values()} == {1}
+    assert np.allclose(product, ntkspec.gram(jac) @ np.ones(N))
 
 
 def test_a_block_without_factors_is_refused_and_one_of_ones_said_out_loud_is_not():

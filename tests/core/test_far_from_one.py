@@ -113,6 +113,25 @@ def test_a_kernel_between_two_sets_may_be_zero_where_one_side_could_not_be_squar
         assert not ntkspec.gram(jac.rows(rows), columns=jac.rows(columns)).any()
 
 
+@pytest.mark.parametrize("kind", ["sparse", "sparse of two", "pairs"])
+def test_a_kernel_whose_colliding_entries_cancel_is_zero_and_not_refused(kind):
+    """As of a network that uses a layer twice and takes the difference."""
+    if kind == "pairs":
+        once = cases.pairs(np.random.default_rng(0), N, C, 1, 3, 4)
+        right = np.sign(once.right)  # products without roundings, which a fused sum would leave over
+        factor = PairsFactor(np.tile(once.left, (1, 1, 2, 1)), np.concatenate([right, -right], axis=2))
+    else:
+        factor = SparseFactor(np.zeros((N, 2), int), np.tile([1.0, -1.0], (N, C, 1)), 3)
+    left = cases.dense(np.random.default_rng(1), N, 1, 3) if "two" in kind else None
+    jac = Jacobian((cases.block("g", left, factor, N, C),))
+    assert not ntkspec.gram(jac).any()
+    assert not ntkspec.gram_by_block(jac)["g"].any()
+    assert not ntkspec.gram(jac, columns=jac.rows([1, 0])).any()
+    assert not (ntkspec.operator(jac) @ np.ones(N)).any()
+    with pytest.raises(UsageError, match="expected two kernels that are not zero"):
+        ntkspec.kernel_distance(jac, jac)
+
+
 @pytest.mark.parametrize(("left", "pairs"), [(1e300, 1e-170), (1e-300, 1e170)])
 def test_pairs_whose_products_leave_the_range_may_be_part_of_products_that_do_not(left, pairs):
     rng = np.random.default_rng(0)

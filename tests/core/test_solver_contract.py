@@ -76,6 +76,23 @@ def test_eigenvectors_where_they_are_promised(method, backend):
     assert np.allclose(found.vectors.T @ found.vectors, np.eye(4), atol=1e-12)
 
 
+@pytest.mark.parametrize("method", [name for name, solver in SOLVERS.items() if solver.vectors])
+def test_eigenvectors_of_a_kernel_of_zeros(method, backend):
+    """All directions are alike: any will do, and nothing is learnt."""
+    block = cases.mixed(5)["layer.1"]
+    zero = Jacobian((replace(block, right=block.right.map(np.zeros_like)),))
+    vectors = ntkspec.spectrum(zero, method=method, k=3, vectors=True, backend=backend).vectors
+    assert np.allclose(vectors.T @ vectors, np.eye(3))
+    target = np.arange(10.0).reshape(5, 2)
+    aligned = ntkspec.alignment(zero, target, 0 * target, method=method, k=3, backend=backend)
+    assert aligned.residual_over_time([9.0])[1] == 1
+
+
+def test_lanczos_on_one_row_says_what_it_needs():
+    with pytest.raises(UsageError, match="method lanczos: expected a kernel of two or more rows, got one"):
+        ntkspec.spectrum(cases.mixed(1), method="lanczos")
+
+
 @pytest.mark.parametrize("method", SOLVERS)
 def test_single_precision_where_it_is_promised(method):
     jac = cases.mixed(12)

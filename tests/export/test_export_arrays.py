@@ -116,7 +116,7 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     "sparse matrix": (lambda: scipy.sparse.csr_matrix(GRID), "got object"),
     "some object": (object, "got object"),
     "a number": (lambda: 3.0, r"shape \(\)"),
-    "no samples": (list, r"shape \(0, 1\)"),
+    "no samples": (list, r"shape \(0,\)"),
     "no columns": (lambda: np.zeros((3, 0)), r"shape \(3, 0\)"),
     "complex": (lambda: GRID + 0j, "complex128"),
     "long integers": (lambda: [[10**400, 1]], "got object"),

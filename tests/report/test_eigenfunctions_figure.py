@@ -86,8 +86,11 @@ def test_a_picture_of_zeros_and_eight_rows_at_most(report: Report) -> None:
 def test_nothing_to_draw(report: Report) -> None:
     assert fig_eigenfunctions(replace(report, runs=report.runs[2:])) is None
     assert fig_eigenfunctions(report_from_json(parse(dumps(report).encode(), "report.json"))) is None
-    empty = with_modes(report.runs[2], None, None, shown(pixels(3, 3), modes=()))
-    assert fig_eigenfunctions(samples.one_run(empty)) is None
+    none = shown(pixels(3, 3), modes=())
+    assert fig_eigenfunctions(samples.one_run(with_modes(report.runs[2], None, None, none))) is None
+    earlier = fig_eigenfunctions(samples.one_run(with_modes(report.runs[2], None, shown(pixels(3, 3)), none)))
+    assert earlier is not None
+    assert len(earlier.axes[0].images) == 3
 
 
 @pytest.mark.parametrize(("height", "width"), [(6, 4), (1, 5), (3, MOST_CELLS + 1), (2 * MOST_CELLS, 5)])

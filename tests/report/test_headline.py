@@ -363,6 +363,16 @@ def test_nothing_is_known() -> None:
     assert headline(Report("", "", "cpu", ())) == ("The report has no runs.",)
 
 
+def test_a_single_eigenvalue_in_words() -> None:
+    alone = run("x").snapshots[0].spectra["total"].largest(1)
+    for size, expected in (
+        (1, "The only eigenvalue of x is known"),
+        (9, "The largest of 9 eigenvalues of x was computed"),
+    ):
+        one = without_rank(run("x"), eigenvalues=alone.eigenvalues, error=alone.error, size=size)
+        assert said(one) == (f"{expected}: 2.0e+04.",)
+
+
 def test_one_spectrum_in_words() -> None:
     one = run("x")
     total = one.snapshots[0].spectra["total"]
@@ -375,6 +385,8 @@ def test_one_spectrum_in_words() -> None:
     partly = without_rank(one, floor=float(total.eigenvalues[9]), rank=Rank(20, "why"))
     assert said(partly)[0].startswith("9 of 32 eigenvalues of x are known, from 2.0e+04 down to ")
     assert said(partly)[0].endswith("; at least 12 are exactly zero.")
+    first = without_rank(one, floor=float(total.eigenvalues[1]), rank=Rank(31, "why"))
+    assert said(first) == ("1 of 32 eigenvalues of x is known: 2.0e+04; at least 1 is exactly zero.",)
     assert said(without_rank(one, floor=1e9)) == (
         "No eigenvalue of x can be told from zero (at most 1.0e+09).",
     )

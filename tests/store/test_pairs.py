@@ -92,8 +92,8 @@ def spoiled(name):
     ("name", "said"),
     [
         ("version 1", "set the file's version to 2"),
-        ("other uses", "expected shape (9, 2, 3, any)"),
-        ("no axis of uses", "expected shape (9, any, any)"),
+        ("other uses", "expected shape (9, 2, 3, 1 or more)"),
+        ("no axis of uses", "expected shape (9, 1 or more, 1 or more)"),
         ("not a number", "finite numbers"),
     ],
 )

@@ -228,6 +228,10 @@ def test_neither_torch_nor_jax_is_needed(tmp_path):
 WRONG = {
     "inputs with three axes": ({"inputs": W}, "inputs: expected an array (n, width)"),
     "no samples": ({"inputs": X[:0]}, "one row a sample, got shape (0, 3)"),
+    "targets of one output": (
+        {"targets": X[:, 0]},
+        "expected an array (6, 2), one row a sample, got shape (6,)",
+    ),
     "fewer outputs": ({"outputs": Y[:5]}, "outputs: expected an array (6, width)"),
     "outputs that are one number": ({"outputs": 3.0}, "got shape ()"),
     "other targets": ({"targets": Y[:, :1]}, "targets: expected an array (6, 2), one row a sample, got"),

@@ -296,7 +296,11 @@ def test_metrics_that_no_reader_takes_cost_nothing_else(tmp_path, value):
     path = tmp_path / "run.h5"
     with RunWriter(path, inputs=INPUTS) as run:
         for id in ("a", "b", "c"):
-            metrics = {"loss": np.float32(0.5), "count": 10**20, "bad": value if id == "b" else 1}
+            metrics = {
+                "loss": np.array(0.5, np.float32),
+                "count": 10**20,
+                "bad": value if id == "b" else np.int8(1),
+            }
             refused = pytest.raises(UsageError, match="metrics: expected finite numbers only, got 'bad'")
             with refused if id == "b" else contextlib.nullcontext():
                 with run.snapshot(id, step=0, label=id, metrics=metrics) as snapshot:

@@ -118,7 +118,9 @@ def row_of(run: StyledRun) -> Row | None:
 
     This is the last snapshot whose modes are known over a whole picture, or else the last one with modes.
     """
-    candidates = [(snap, shown) for snap in run.run.snapshots if (shown := snap.eigenfunctions) is not None]
+    candidates = [
+        (snap, shown) for snap in run.run.snapshots if (shown := snap.eigenfunctions) and shown.modes
+    ]
     whole = [
         (snap, shown) for snap, shown in candidates if any(cycles is not None for cycles in shown.frequencies)
     ]

@@ -29,7 +29,7 @@ class Cholesky(Promises):
     name: Method = "cholesky"
     declines = (
         "a kernel whose numerical rank is below half its size, and memory for that many rows",
-        "one with more to resolve, or a rest lost in rounding, or all zeros, or too little memory",
+        "one with more to resolve, a rest that falls slowly or is lost, or all zeros, or too little memory",
     )
 
     def need(self, kernel: Kernel, k: int | None = None, *, vectors: bool = False) -> Need:

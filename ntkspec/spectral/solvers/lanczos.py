@@ -47,8 +47,8 @@ class Lanczos(Promises):
         if not 1 <= k < size:
             raise UsageError(
                 "method lanczos",
-                expected=f"k from 1 to {size - 1}",
-                got=str(k),
+                expected=f"k from 1 to {size - 1}" if size > 1 else "a kernel of two or more rows",
+                got=str(k) if size > 1 else "one of one row",
                 remedy="use ⟦--method=gram⟧ for all",
             )
         room = kernel.budget - operator_bytes(kernel)
@@ -59,7 +59,7 @@ class Lanczos(Promises):
         errors, scale = self.errors(kernel), kernel.trace
         errors = replace(errors, eigenvalue=solver_error(k, FLOAT64))
         if scale == 0:
-            return stated_spectrum(self, kernel, np.zeros(k), errors)
+            return stated_spectrum(self, kernel, np.zeros(k), errors, np.eye(size, k) if vectors else None)
         # ARPACK stops at an absolute accuracy for values below 4e-11, so it is given K / trace(K).
         ritz = largest(product * (1 / scale), k, errors.absolute / scale, whole=whole)
         left = (ritz.residual + ritz.missed) * scale
