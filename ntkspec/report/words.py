@@ -80,6 +80,11 @@ def distance(snapshot: SnapshotReport, kernel: str, *, why: bool = False) -> str
     return kernel_distance(from_first.value)
 
 
+def method(spectrum: Spectrum) -> str:
+    """Return the method by which a spectrum was computed, with the precision if it was not double."""
+    return spectrum.method if spectrum.precision == "float64" else f"{spectrum.method} {spectrum.precision}"
+
+
 def alignment(shares: Alignment, of: str) -> str:
     """Return how many modes contain most of it: "3 of its 1,024 modes hold 90% of the picture".
 

@@ -125,7 +125,7 @@ def test_the_rank_is_counted_and_the_stored_numbers_are_small_beyond(n, d, seed)
 def test_the_reason_says_whose_regions_they_are():
     jac = relu_network(np.random.default_rng(0).uniform(-1, 1, (200, 2)), (12, 12))
     count = len(np.unique(jac.regions))
-    said = f"{count} activation regions, each with no more independent rows than encodings"
+    said = f"{count} activation regions with at most 3 independent rows each"
     assert regions(jac).reason == f"{said}, by the writer's regions"
     assert regions(replace(jac, regions_certain=True)).reason == said
     assert regions(replace(jac, regions=None)) is None
