@@ -114,7 +114,7 @@ def make_parser() -> argparse.ArgumentParser:
         help="write every kernel to DIR/<run>-<snapshot>.h5, too; goes beyond the memory, and a run that was "
         "killed continues there",
     )
-    add("-v", "--verbose", action="store_true", help="print what every route would take in memory")
+    add("-v", "--verbose", action="store_true", help="print what every method would take in memory")
     amount = parser.add_mutually_exclusive_group()
     amount.add_argument(
         "--details",
