@@ -22,7 +22,7 @@ EXAMPLE = """\
 examples:
   python -m ntkspec.analyze run.h5
   python -m ntkspec.analyze baseline.h5 mpe-fine.h5 -o report/ --baseline baseline
-  python -m ntkspec.analyze run.h5 --snapshot end --method svd --drop grid --drop mlp.layers.0
+  python -m ntkspec.analyze run.h5 --snapshot end --method svd --drop grid mlp.output --drop mlp.hidden_1
   python -m ntkspec.analyze large.h5 --samples 2000 --seed 1
   python -m ntkspec.analyze another.h5 --beside run-report/report.json -o both/
 """
