@@ -11,11 +11,11 @@ from ntkspec.commands.cli import BAD_INPUT, DONE, begin, run_command
 from ntkspec.errors import not_one_of
 
 COMMANDS = {
-    "train": "train one configuration on a picture and write one run file (needs PyTorch)",
+    "train": "train one network on a picture or a mesh, and write its run file (needs PyTorch)",
     "export": "write the run file of a model from its checkpoints (needs PyTorch)",
     "analyze": "spectra, ablations and bounds of run files, as a report",
     "batch": "analyse many run files, here or on a cluster, and report on all of them",
-    "validate": "check run files against the contract",
+    "validate": "check run files against docs/run-format.md",
     "completion": "print the script by which a shell completes all this",
 }
 
@@ -43,7 +43,7 @@ def _run(words: list[str]) -> int:
         return DONE
     if not words or words[0] in ("-h", "--help"):
         print("usage: ntkspec COMMAND ...   (ntkspec COMMAND --help explains each)\n")
-        print("\n".join(f"  {name:10} {text}" for name, text in COMMANDS.items()))
+        print("\n".join(f"  {name:11} {text}" for name, text in COMMANDS.items()))
         return DONE if words else BAD_INPUT
     if words[0] not in COMMANDS:
         refusal = not_one_of("command", words[0], COMMANDS)

@@ -22,7 +22,7 @@ EXAMPLE = """\
 examples:
   python -m ntkspec.analyze run.h5
   python -m ntkspec.analyze baseline.h5 mpe-fine.h5 -o report/ --baseline baseline
-  python -m ntkspec.analyze run.h5 --snapshot end --method svd --drop grid --drop mlp.layers.0
+  python -m ntkspec.analyze run.h5 --snapshot end --method svd --drop grid mlp.output --drop mlp.hidden_1
   python -m ntkspec.analyze large.h5 --samples 2000 --seed 1
   python -m ntkspec.analyze another.h5 --beside run-report/report.json -o both/
 """
@@ -114,7 +114,7 @@ def make_parser() -> argparse.ArgumentParser:
         help="write every kernel to DIR/<run>-<snapshot>.h5, too; goes beyond the memory, and a run that was "
         "killed continues there",
     )
-    add("-v", "--verbose", action="store_true", help="print what every route would take in memory")
+    add("-v", "--verbose", action="store_true", help="print what every method would take in memory")
     amount = parser.add_mutually_exclusive_group()
     amount.add_argument(
         "--details",

@@ -49,7 +49,7 @@ def make_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     parser = Parser(
         prog="python -m ntkspec.completion",
-        description="Print the script by which a shell completes the commands of `ntkspec` and their "
+        description="Print the script by which a shell completes the commands of `ntkspec` and their\n"
         "options, and files where these take any. It costs the commands nothing; renew it after an update.",
         epilog=EXAMPLE,
     )

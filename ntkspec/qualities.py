@@ -128,8 +128,9 @@ IOU = Quality(
     decades=False,
 )
 CHAMFER = Quality("chamfer", "Chamfer")
+IOU_UNIFORM = Quality("iou_uniform", "IoU, uniform points", digits=".3f", decades=False)
 
-QUALITIES: dict[str, Quality] = {
+QUALITIES: dict[str, Quality] = {  # that have columns of tables
     quality.name: quality for quality in (PSNR, PSNR_LEARNT, PSNR_HELD_OUT, MS_SSIM, IOU, CHAMFER)
 }
 
@@ -143,6 +144,8 @@ def quality_of(name: str) -> Quality:
         >>> quality_of("loss").title
         'loss'
     """
+    if name == IOU_UNIFORM.name:
+        return IOU_UNIFORM
     return QUALITIES.get(name) or Quality(name, name)
 
 

@@ -164,7 +164,7 @@ def _add_files(parser: Parser) -> None:
         "--targets",
         type=Path,
         metavar="Y.npy",
-        help="what was to be learnt there, a column an output that is kept",
+        help="what was to be learnt there: a column for each output that is kept",
     )
     add("-o", "--output", type=Path, required=True, metavar="RUN.h5", help="run file to write")
 

@@ -25,19 +25,31 @@ def add_settings(parser: Parser) -> None:
         help=f"solver of the eigenvalues; auto (default): {AUTO}",
     )
     add("-k", type=positive(int), metavar="K", help="only the K largest eigenvalues")
-    add("--outputs", type=_outputs, default="trace", metavar="trace|full|INT", help="output mode")
+    add(
+        "--outputs",
+        type=_outputs,
+        default="trace",
+        metavar="trace|full|INT",
+        help="how several outputs make one kernel: trace (default) adds up their kernels, full keeps them "
+        "apart, a number takes one of them",
+    )
     add(
         "--drop",
         action="append",
         nargs="+",
         default=[],
         metavar="ROLE|BLOCK",
-        help="also analyse the kernel without these (run files come first); may be repeated",
+        help="also analyse the kernel without these; may be repeated; put the run files before it",
     )
     add("--samples", type=positive(int), metavar="N", help="N of the samples, drawn at random (default: all)")
     add("--seed", type=int, metavar="S", help="of that draw (default: 0)")
-    add("--backend", default="auto", choices=get_args(Choice), help="what runs the arithmetic")
-    add("--precision", default="float64", choices=get_args(Precision), help="of the kernel")
+    add(
+        "--backend",
+        default="auto",
+        choices=get_args(Choice),
+        help="what computes; auto (default): the GPU if CuPy sees one",
+    )
+    add("--precision", default="float64", choices=get_args(Precision), help="of the kernel (default float64)")
     add(
         "--memory",
         type=positive(float),

@@ -49,7 +49,9 @@ class TrainConfig:
     """
 
     preset: str | None = _option("", None, str, "named settings to start from", optional=True)
-    label: str | None = _option("", None, str, "display name; default: the preset's", optional=True)
+    label: str | None = _option(
+        "", None, str, "display name; default: the preset's, else the encoding's", optional=True
+    )
     seed: int = _option("", 0, int, "of weights, batches and samples", least=0, most=2**63 - 1)
 
     task: str = _option("task", "image", str, "what is learned", key="kind", choices=("image", "occupancy"))

@@ -19,7 +19,7 @@ from ntkspec.nets.inside import check_embree, contains, has_overlaps, sample_sur
 from ntkspec.nets.samples import sample_points
 from ntkspec.nets.surface import View, chamfer, extract_surface, render
 from ntkspec.nets.task import Loss, Picture, Predict
-from ntkspec.qualities import CHAMFER, IOU
+from ntkspec.qualities import CHAMFER, IOU, IOU_UNIFORM
 
 if TYPE_CHECKING:
     import torch
@@ -89,7 +89,7 @@ class OccupancyTask:
         """
         inside, truth = predict(self.held_out) > 0, self.held_out_values > 0
         uniform = _uniform(len(truth))
-        metrics = {IOU.name: iou(inside, truth), "iou_uniform": iou(inside[:uniform], truth[:uniform])}
+        metrics = {IOU.name: iou(inside, truth), IOU_UNIFORM.name: iou(inside[:uniform], truth[:uniform])}
         surface = extract_surface(predict, self.resolution) if self.resolution else None
         if surface is None:
             return metrics, None

@@ -89,8 +89,8 @@ def make_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     parser = Parser(
         prog="python -m ntkspec.batch",
-        description="Analyse many run files, each into a folder of its own, and report on all of them. What "
-        "is done is not done again, so that a batch that was killed goes on where it was.",
+        description="Analyse many run files, each into a folder of its own, and report on all of them.\n"
+        "What is done is not done again, so that a batch that was killed goes on where it was.",
         epilog=EXAMPLE,
     )
     add = parser.add_argument

@@ -30,7 +30,7 @@ window.views = window.views || {};
     return {
       traces: (chosen) => look.chosen(chosen, "alignments", traces),
       layout: (narrow) => ({
-        height: narrow ? 430 : 520, margin: { l: narrow ? 58 : 74, r: 10, t: 30, b: 50 },
+        height: narrow ? 430 : 520, margin: { l: narrow ? 58 : 74, r: 24, t: 30, b: 50 },
         xaxis: { ...look.axis(), type: "log", dtick: 1, title: { text: it.xTitle } },
         yaxis: { ...look.axis(), type: "log", title: { text: it.yTitle }, range: [Math.log10(least) - 0.1, 0.1],
           tickvals: Object.keys(percent).map(Number), ticktext: Object.values(percent) },

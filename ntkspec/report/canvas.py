@@ -45,7 +45,12 @@ def new_figure(width: float, height: float) -> Figure:
 
 
 def new_axes(figure: Figure, rows: int, columns: int, *, share: bool = True) -> list[Axes]:
-    """Return a new grid of axes of a figure, row by row; with `share` all have the same scales."""
+    """Return a new grid of axes of a figure, row by row; with `share` all have the same scales.
+
+    Panels with scales of their own lie farther apart, or numbers of one would touch the title of the next.
+    """
+    if not share:
+        figure.set_layout_engine("constrained", h_pad=0.1, w_pad=0.08)
     with matplotlib.rc_context(STYLE):
         grid = figure.subplots(rows, columns, sharex=share, sharey=share, squeeze=False)
     return [axes for row in grid for axes in row]

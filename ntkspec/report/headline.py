@@ -85,7 +85,8 @@ def _won(report: Report, runs: Sequence[StyledRun], scores: Scores) -> str:
     if len(runs) == 1:
         return f"{run.name} reaches {reached} on {what}{when}"
     if count == 1:
-        return f"{run.name} alone says how close it comes to {what}{when}: {reached}"
+        others = "the other run has" if len(runs) == 2 else "the others have"
+        return f"{run.name} reaches {reached} on {what}{when}; {others} no {scores.title}"
     few = "" if count == len(runs) else f"Of the {count} runs with a {scores.title}, "
     if not one_target(scores.runs):
         top = f"the highest {scores.title} is that of {_names(best)}, {scores.said(value)}{when}"

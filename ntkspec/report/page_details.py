@@ -67,7 +67,7 @@ def _spectrum(snapshot: SnapshotReport, name: str) -> dict[str, object]:
         "trace": words.sci(spectrum.trace),
         "effective_rank": words.rank(spectrum.effective_rank),
         "stable_rank": words.rank(spectrum.stable_rank),
-        "method": f"{spectrum.method}, {spectrum.precision}",
+        "method": words.method(spectrum),
     }
 
 
@@ -98,7 +98,7 @@ def _reasons(run: RunReport) -> list[str]:
         if spectrum.reason
     ]
     reasons += [
-        (f"Not said where the target lies: {snapshot.no_alignment}", kernels["total"], name)
+        (f"It is not known where the target lies: {snapshot.no_alignment}", kernels["total"], name)
         for name, snapshot in snapshots
         if snapshot.no_alignment
     ]

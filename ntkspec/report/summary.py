@@ -103,7 +103,7 @@ def _modes_note(report: Report) -> str:
 def certified_note(report: Report) -> str:
     """Return a note on what "certified" means; "" if the report has no certified bounds."""
     bounds = (b.bound for run in report.runs for snapshot in run.snapshots for b in snapshot.bounds)
-    return words.CERTIFIED + "." if any(bound.certified for bound in bounds) else ""
+    return words.CERTIFIED if any(bound.certified for bound in bounds) else ""
 
 
 def singular_baseline(report: Report) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from ntkspec.qualities import IOU, PSNR_HELD_OUT, values_of
+from ntkspec.qualities import IOU, IOU_UNIFORM, PSNR_HELD_OUT, values_of
 from ntkspec.report.names import clean
 from ntkspec.report.records import RunReport
 
@@ -28,7 +28,7 @@ def noun(runs: Sequence[RunReport], metric: str) -> str:
         runs: all of which have the metric.
         metric: its name.
     """
-    if metric == IOU.name:
+    if metric in (IOU.name, IOU_UNIFORM.name):
         return "shape"
     kinds = [_task(run).get("kind", "image" if run.truth is not None else "") for run in runs]
     return "picture" if set(kinds) == {"image"} else "target"

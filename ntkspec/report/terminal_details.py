@@ -109,7 +109,7 @@ def _spectrum_cells(snapshot: SnapshotReport, kernel: str, spectrum: Spectrum) -
         words.rank(spectrum.effective_rank),
         words.distance(snapshot, kernel),
         words.rank(spectrum.stable_rank),
-        spectrum.method if spectrum.precision == "float64" else f"{spectrum.method} {spectrum.precision}",
+        words.method(spectrum),
     )
 
 

@@ -150,7 +150,7 @@ def metric_title(report: Report, name: str) -> str:
     title = clean(quality_of(name).axis_title, 40)
     if not one_target(runs):
         return f"{title}, of different {noun(runs, name)}s"
-    return f"{title}, of different pixels" if name in OF_SOME_PIXELS and held_out_differ(runs) else title
+    return f"{title}, which differ" if name in OF_SOME_PIXELS and held_out_differ(runs) else title
 
 
 def log_beyond(quantity: str) -> float:

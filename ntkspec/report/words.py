@@ -44,15 +44,15 @@ REFERENCE = "reference"
 MANY = 5  # snapshots of a run, beyond which they are not named one by one where that can be helped
 RANKING = "a large lambda_min lets a network fit noise as fast as detail"
 MODES = (
-    "modes: eigenvectors, largest eigenvalues first, that hold 90% of the target; they say what was learnt, "
-    "and before training do not predict the quality"
+    "modes: how many eigenvectors, largest eigenvalues first, hold 90% of the target; this says what was "
+    "learnt, and before training does not predict the quality"
 )
 AT_MOST = "resolved: eigenvalues clear of rounding; <= x: between 0 and x, no digit is known"
-CERTIFIED_RANGE = "certified: between these lambda_min lies, proved with every rounding included"
+CERTIFIED_RANGE = "certified: lambda_min lies between these, proved with every rounding included"
 CERTIFIED = (
     "certified: proved of the Jacobian as stored, every rounding included; floors are careful estimates, far "
-    "below what can be proved; what is said of the network's kernel holds in exact arithmetic, whatever "
-    "storing it has rounded"
+    "below what can be proved; what is said of the network's kernel holds in exact arithmetic, before it was "
+    "rounded to be stored"
 )
 
 
@@ -78,6 +78,11 @@ def distance(snapshot: SnapshotReport, kernel: str, *, why: bool = False) -> str
     if from_first.value is None:
         return f"none: {clean(from_first.reason)}" if why else "-"
     return kernel_distance(from_first.value)
+
+
+def method(spectrum: Spectrum) -> str:
+    """Return the method by which a spectrum was computed, with the precision if it was not double."""
+    return spectrum.method if spectrum.precision == "float64" else f"{spectrum.method} {spectrum.precision}"
 
 
 def alignment(shares: Alignment, of: str) -> str:

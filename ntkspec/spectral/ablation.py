@@ -28,8 +28,12 @@ def sums_of_blocks(jacobian: Jacobian, drop: Sequence[Sequence[str]]) -> dict[st
     parts = {"total": jacobian}
 
     def add(name: str, part: Jacobian) -> None:
-        """Add a part under a name that is free: a file may hold any role, even one called "total"."""
-        parts[next(free for free in _names(name) if free not in parts)] = part
+        """Add a part under a name that is free: a file may hold any role, even one called "total".
+
+        What is there under this name with the same blocks, as no_grid where "grid" is dropped, stands once.
+        """
+        if name not in parts or parts[name].names != part.names:
+            parts[next(free for free in _names(name) if free not in parts)] = part
 
     if "grid" in jacobian.roles:
         if len(jacobian.roles) > 1:

@@ -190,7 +190,7 @@ def _choose(kernel: Kernel, k: int | None, vectors: bool) -> Spectrum:
     if why:
         return coarse.because(why)
     return _by("svd", kernel, k, vectors).because(
-        f"{coarse.method} resolved {coarse.resolved} of {kernel.size}"
+        f"{coarse.method} resolved only {coarse.resolved} of {kernel.size}"
     )
 
 

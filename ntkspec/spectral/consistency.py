@@ -24,6 +24,7 @@ from ntkspec.spectral.rank import rank_of
 from ntkspec.spectral.record import Spectrum
 from ntkspec.spectral.regions import regions_of
 from ntkspec.spectral.solvers import SOLVERS
+from ntkspec.spectral.words import sci_up
 
 PANEL = 256  # rows of two kernels that are compared at once
 EPS = float(np.finfo(np.float64).eps)
@@ -58,7 +59,7 @@ def of_spectrum(name: str, spectrum: Spectrum) -> Iterator[Check]:
     regions = spectrum.regions
     if regions is not None and regions.independent < len(spectrum.eigenvalues):
         first, rest = regions.independent, regions.rest
-        statement = f"eigenvalues beyond {first} are at most {rest:.1e} ({regions.reason})"
+        statement = f"eigenvalues beyond {first} are at most {sci_up(rest)} ({regions.reason})"
         yield Check("regions", statement, name, _share(float(spectrum.lower[first]), rest))
 
 

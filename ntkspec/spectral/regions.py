@@ -127,10 +127,12 @@ def _of_network(
     most = min(repeat * independent + others, jacobian.kernel_size(outputs))
     if not behind:
         return most, f"{others} nonzero columns of J"
-    where = f"{len(counts)} activation region{'s' if len(counts) > 1 else ''}"
+    where, each = (
+        ("1 activation region", "") if len(counts) == 1 else (f"{len(counts)} activation regions", " each")
+    )
     beside = f", and {others} other columns of J" if others else ""
     author = "" if jacobian.regions_certain else ", by the writer's regions"
-    return most, f"{where}, each with no more independent rows than encodings{beside}{author}"
+    return most, f"{where} with at most {repeat * width} independent rows{each}{beside}{author}"
 
 
 @dataclass(frozen=True)

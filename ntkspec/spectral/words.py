@@ -86,8 +86,9 @@ def network(spectrum: Eigenvalues) -> str:
     stored = f"eigenvalues beyond the first {regions.independent} are at most {sci_up(regions.rest)}"
     if not spectrum.network_singular:
         return f"as stored, {stored} ({regions.reason})"
-    rank = f"rank <= {regions.at_most} of {spectrum.size}"
-    return f"the network's kernel is singular: {rank}, {regions.reason}; as stored, {stored}"
+    rank = f"rank <= {regions.at_most} of {spectrum.size} in exact arithmetic ({regions.reason})"
+    lost = f"all but {regions.independent} directions are lost in rounding"
+    return f"the network's kernel is singular: {rank}; as stored, {lost}: {stored}"
 
 
 def condition(spectrum: Eigenvalues) -> str:

@@ -125,7 +125,7 @@ def test_the_rank_is_counted_and_the_stored_numbers_are_small_beyond(n, d, seed)
 def test_the_reason_says_whose_regions_they_are():
     jac = relu_network(np.random.default_rng(0).uniform(-1, 1, (200, 2)), (12, 12))
     count = len(np.unique(jac.regions))
-    said = f"{count} activation regions, each with no more independent rows than encodings"
+    said = f"{count} activation regions with at most 3 independent rows each"
     assert regions(jac).reason == f"{said}, by the writer's regions"
     assert regions(replace(jac, regions_certain=True)).reason == said
     assert regions(replace(jac, regions=None)) is None
@@ -462,3 +462,11 @@ def test_no_bit_depends_on_the_names_of_blocks():
         rests.add(regions(Jacobian(blocks, jacobian.regions), "trace").rest)
     assert len(rests) == 1
     assert rests.pop() > 0
+
+
+def test_the_check_rounds_what_regions_leave_upwards():
+    """The page said "at most 3.4e-27" of a limit of 3.41e-27."""
+    found = ntkspec.spectrum(relu_network(np.random.default_rng(0).uniform(-1, 1, (200, 2)), (24, 24)))
+    limited = replace(found, regions=replace(found.regions, rest=3.41e-27))
+    (check,) = (check for check in consistency.of_spectrum("total", limited) if check.name == "regions")
+    assert f"eigenvalues beyond {found.regions.independent} are at most 3.5e-27 (" in check.statement

@@ -441,28 +441,27 @@ FEWER, HIGH = spectrum([8.0], size=2), spectrum([8.0], unresolved=1, floor=5.0)
         ),
         (
             {"A": [ZERO], "B": [GOOD] * 3},
-            "B has the largest smallest eigenvalue in the median: 2.0e+00 over 3 runs; that of A is "
-            "exactly zero over 1 run",
+            "the smallest eigenvalue is largest for B: 2.0e+00 in the median of 3 runs; for A it is "
+            "exactly zero in 1 run",
         ),
         (
             {"A": [LOST] * 2, "B": [GOOD]},
-            "B has the largest smallest eigenvalue in the median: 2.0e+00 over 1 run; that of A is "
-            "unresolved (at most 1.0e-03) over 2 runs",
+            "the smallest eigenvalue is largest for B: 2.0e+00 in 1 run; for A it is "
+            "unresolved (at most 1.0e-03) in the median of 2 runs",
         ),
         (
             {"A": [HIGH], "B": [GOOD]},
-            "B has the largest known smallest eigenvalue in the median: 2.0e+00 over 1 run; that of A is "
-            "unresolved (at most 5.0e+00) over 1 run",
+            "where it is known, the smallest eigenvalue is largest for B: 2.0e+00 in 1 run; for A it is "
+            "unresolved (at most 5.0e+00) in 1 run",
         ),
         (
             {"A": [GOOD], "B": [spectrum([9.0, 2.0001])]},
-            "A and B share the largest smallest eigenvalue in the median, as far as can be told: 2.0e+00 "
-            "over 2 runs",
+            "the smallest eigenvalue is largest for A and B, as far as can be told: 2.0e+00 in 2 runs",
         ),
         (
             {"A": [ZERO], "B": [GOOD] * 2, "C": [VAGUE]},
-            "B and C share the largest smallest eigenvalue in the median, as far as can be told: 2.0e+00 "
-            "to 3.0e+00 over 3 runs; that of A is exactly zero over 1 run",
+            "the smallest eigenvalue is largest for B and C, as far as can be told: 2.0e+00 to 3.0e+00 "
+            "in the median of 3 runs; for A it is exactly zero in 1 run",
         ),
     ],
 )
@@ -580,6 +579,15 @@ def test_runs_that_held_out_different_pixels_have_no_mean_of_these(tmp_path, und
     )
     assert f"{words}." in said([paths[1], *paths[2:]], "labels")
     assert words not in said(paths[2:], "alike")
+
+
+def test_a_label_of_pictures_and_shapes_is_said_to_be(tmp_path, undrawn):
+    """A preset has one label, whatever it learnt."""
+    words = "Some labels stand for runs that learnt pictures (PSNR) and for others that learnt shapes (IoU)."
+    for of_mesh, said in (("A", True), ("B", False)):
+        runs = [run_of("A", GOOD, psnr_db=30.0), run_of(of_mesh, GOOD, iou=0.9, iou_uniform=0.8)]
+        write_population(reports_of(runs, tmp_path / of_mesh), tmp_path / of_mesh / "all")
+        assert (words in (tmp_path / of_mesh / "all/index.html").read_text()) == said
 
 
 def test_a_singular_network_stays_unresolved(tmp_path):

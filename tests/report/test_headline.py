@@ -185,7 +185,7 @@ def test_runs_without_a_number_are_counted() -> None:
     assert said(*runs)[0] == (
         "Of the 2 runs with a PSNR, a comes closest to the picture: PSNR 30.0 dB, 10.0 dB above b."
     )
-    assert said(*runs[1:])[0] == "b alone says how close it comes to the picture: PSNR 20.0 dB."
+    assert said(*runs[1:])[0] == "b reaches PSNR 20.0 dB on the picture; the other run has no PSNR."
 
 
 def test_different_pictures_and_no_picture() -> None:

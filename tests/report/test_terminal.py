@@ -133,7 +133,7 @@ def test_the_certified_range_is_a_column(report: Report) -> None:
     end = replace(run.snapshots[-1], bounds=tuple(CheckedBound(bound, "total", (), True) for bound in found))
     text = _printed(replace(report, runs=(replace(run, snapshots=(end,)),)))
     assert "9.3e-04 to 9.5e-04" in text
-    assert "certified: between these lambda_min lies" in text
+    assert "certified: lambda_min lies between these" in text
 
 
 def test_runs_of_other_sizes_say_of_how_many() -> None:

@@ -10,6 +10,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from ntkspec.plot import over_steps
+from ntkspec.qualities import quality_of
 from ntkspec.report.figures import captions
 from ntkspec.report.figures.training import draw as fig_training
 from ntkspec.report.page_details import run_details
@@ -112,9 +113,10 @@ def test_metrics_of_different_targets_are_said_to_be() -> None:
     same = ["loss", "PSNR, held-out pixels (dB)"]
     assert titles() == same
     assert titles(truth=samples.picture(0.2)) == [f"{title}, of different pictures" for title in same]
+    assert quality_of("iou_uniform").axis_title == "IoU, uniform points"
     halves, quarters = ({"task": {"kind": "image", "held_out": share, "side": 64}} for share in (0.5, 0.25))
     one = replace(one, config=halves)
-    assert titles(config=quarters) == ["loss", "PSNR, held-out pixels (dB), of different pixels"]
+    assert titles(config=quarters) == ["loss", "PSNR, held-out pixels (dB), which differ"]
 
 
 def test_a_long_label_is_cut_where_one_points() -> None:

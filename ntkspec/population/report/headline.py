@@ -110,18 +110,15 @@ def _compared(totals: Totals) -> str:
         return f"no label's smallest eigenvalue is, in the median, known to be above zero: {counts}"
     best = [label for label in totals if label == top or _tied(totals[label], totals[top])]
     others = {label: totals[label].smallest[1].value for label in totals if label not in best}
-    known = " known" if any(high > numbers[top] for high in others.values()) else ""
-    what = f"the largest{known} smallest eigenvalue in the median"
-    if len(best) == 1:
-        lead = f"{top.name} has {what}: {_over([totals[top]])}"
-    else:
-        names = enumerated([label.name for label in best], most=3)
-        ranked = sorted(best, key=lambda label: numbers[label])
-        lead = f"{names} share {what}, as far as can be told: {_over([totals[label] for label in ranked])}"
+    known = "where it is known, " if any(high > numbers[top] for high in others.values()) else ""
+    names = enumerated([label.name for label in best], most=3) + ", as far as can be told" * (len(best) > 1)
+    ranked = sorted(best, key=lambda label: numbers[label])
+    value = _over([totals[label] for label in ranked])
+    lead = f"{known}the smallest eigenvalue is largest for {names}: {value}"
     if not others:
         return lead
     other = min(others, key=lambda label: (label.kind != "baseline", others[label]))
-    return f"{lead}; that of {other.name} is {_over([totals[other]])}"
+    return f"{lead}; for {other.name} it is {_over([totals[other]])}"
 
 
 def _tied(one: SpectrumStatistics, top: SpectrumStatistics) -> bool:
@@ -131,8 +128,9 @@ def _tied(one: SpectrumStatistics, top: SpectrumStatistics) -> bool:
 
 def _over(some: Sequence[SpectrumStatistics]) -> str:
     """Return a text: the least and the largest of these medians, which are sorted, and of how many runs."""
-    values = dict.fromkeys((_value(some[0]), _value(some[-1])))
-    return f"{' to '.join(values)} over {wording.count(sum(each.runs for each in some), 'run')}"
+    values, runs = dict.fromkeys((_value(some[0]), _value(some[-1]))), sum(each.runs for each in some)
+    median = "the median of " if runs > len(some) else ""
+    return f"{' to '.join(values)} in {median}{wording.count(runs, 'run')}"
 
 
 def _states(totals: Totals) -> Counter[State]:

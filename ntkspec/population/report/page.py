@@ -12,7 +12,7 @@ from ntkspec.population.report.headline import headline
 from ntkspec.population.report.labels import ShownLabel, when
 from ntkspec.population.report.records import Failed, KeptPopulation
 from ntkspec.population.report.table import Row, metrics_in_table, sections
-from ntkspec.qualities import quality_of
+from ntkspec.qualities import IOU, PSNR, quality_of
 from ntkspec.report import words
 from ntkspec.report.html import data_uri, resource, template
 from ntkspec.report.names import clean
@@ -82,7 +82,14 @@ def _notes(cohorts: Sequence[Cohort], rows: Sequence[Row]) -> list[str]:
         "effective ranks are means" + (f"; {brackets}." if brackets else "."),
         "A median is a number where what is not resolved changes it by 1% at most; else only what it is at "
         f"most is known. {words.LEGEND.capitalize()}.",
+        "Number / 0 / unresolved: in how many runs the smallest eigenvalue is a number, exactly 0, or "
+        "neither.",
     ]
+    if any({PSNR.name, IOU.name} <= {*cohort.metrics, *cohort.infinite} for cohort in cohorts):
+        sentences.append(
+            "Some labels stand for runs that learnt pictures (PSNR) and for others that learnt shapes (IoU). "
+            "Give both labels of their own: their eigenvalues do not compare."
+        )
     if any(wording.NETWORK in row.smallest.beside for row in rows):
         sentences.append(
             f"{wording.NETWORK.capitalize()}: by its activation regions, the network's kernel is singular in "

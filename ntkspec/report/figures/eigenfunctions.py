@@ -77,9 +77,9 @@ def caption(report: Report) -> Caption:
         else ""
     )
     return Caption(
-        title="What each network learns first",
+        title=f"What {'each' if len(report.runs) > 1 else 'the'} network learns first",
         alt="A row of small pictures for each run, one for each of some eigenfunctions of its total kernel.",
-        caption=f"The modes of each kernel as pictures, {when_last(report)}: mode 1 is the pattern that the "
+        caption=f"The modes of a kernel as pictures, {when_last(report)}: mode 1 is the pattern that the "
         "network learns fastest, then 2, and so on; λ is its speed. Where the first patterns look like the "
         "target, training has tuned the kernel to it. Red and blue are values of opposite sign, white is "
         f"zero; each picture has its own scale.{cells}{cycles}{left_out(len(rows), MOST_RUNS)}",

@@ -27,7 +27,7 @@ def caption(report: Report) -> Caption:
         caption=(
             "Within a panel, compare how far to the right each curve stays above its floor: that is how "
             "many independent patterns on the sampled points are known to be learnable. Floors belong to the "
-            "route, not to the network."
+            "method, not to the network."
         )
         + late_alone(report)
         + (_LEFT_OUT if len(_compared(report)) < len(with_kernel(styled_runs(report), "total")) else ""),

@@ -30,7 +30,7 @@ _TOGETHER = 8  # runs in one pair of axes
 _TICKS = 9  # of the bar of colours
 
 _FLOORS = (
-    "Floors may differ by many decades between curves: how low one lies depends on the route by which the "
+    "Floors may differ by many decades between curves: how low one lies depends on the method by which the "
     "spectrum was computed (gram or svd, see each run's details), not on the network."
 )
 _STEPWISE = (
