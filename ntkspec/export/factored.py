@@ -17,7 +17,7 @@ from ntkspec.export.evaluation import differentiate, evaluate
 from ntkspec.export.forms import Form, Survey, survey
 from ntkspec.export.gradients import Gradients, gradients_of, random_cotangents
 from ntkspec.export.graph import is_complex, result_shape
-from ntkspec.export.matrices import used_once, used_several_times
+from ntkspec.export.matrices import ROW_OF_ITS_OWN, used_once, used_several_times
 from ntkspec.export.owners import owners
 from ntkspec.export.plans import BlockPlan, Choices, Replan
 from ntkspec.export.prepare import Prepared
@@ -231,7 +231,7 @@ def _samples(
         for owned in plan.owned
     }
     if shared:
-        raise Replan(choices.demote(shared))
+        raise Replan(choices.demote(shared, ROW_OF_ITS_OWN))
     return {
         name: [samples for samples in of_plan if samples is not None] for name, of_plan in by_plan.items()
     }

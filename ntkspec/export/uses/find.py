@@ -89,7 +89,7 @@ def _new_numbers(count: int, device: torch.device) -> Tensor:
     return torch.arange(count, dtype=dtype, device=device)
 
 
-_kept_numbers = functools.lru_cache(maxsize=1)(_new_numbers)  # a large table is looked at again and again
+_kept_numbers = functools.cache(_new_numbers)  # large tables are looked at again and again, in turns
 
 
 def forget_numbers() -> None:
