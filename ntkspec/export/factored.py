@@ -153,8 +153,11 @@ def _require_planned(
                 changed |= {owned.name: Form("dense", why) for owned in plan.owned}
         elif plan.kind == "linear" and now:
             same = {(form.kind, form.site) for form in now.values()}
+            kind = same.pop()[0] if len(same) == 1 else "dense"
             added = [now[owned.name].added for owned in plan.owned if owned.name in now]
-            if len(same) > 1 or added != [form.added for form in plan.forms] or same.pop()[0] != "linear":
+            if kind == "pairs":  # as in a loop over pieces of the batch
+                changed |= now
+            elif kind != "linear" or added != [form.added for form in plan.forms]:
                 other = Form("dense", SOMETIMES)
                 seen = [form for form in now.values() if form.kind == "dense"]
                 changed |= {owned.name: (seen or [other])[0] for owned in plan.owned}

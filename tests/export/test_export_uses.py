@@ -500,6 +500,19 @@ def test_a_matrix_that_a_sample_uses_several_times_is_stored_as_its_pairs(
     assert together == ({"p", "gain"} if "gain" in inspect.getsource(function) and uses == 3 else {"p"})
 
 
+def test_a_model_that_takes_its_batch_in_pieces_has_factors() -> None:
+    """As NeRF does; the few samples that are looked at first are a single piece."""
+
+    def in_pieces(m: Any, x: Tensor) -> Tensor:
+        return torch.cat([torch.tanh(m.embed(piece) @ m.p + m.gain) for piece in x.split(8)])[:, : zoo.WIDTH]
+
+    model, x = zoo.several(in_pieces, 2), inputs(20)
+    jac = jacobian(model, x, chunk=20)
+    assert_kernels(jac, rows_by_autograd(model, x), 1e-12)
+    assert {block.kinds for block in jac} == {("dense", "dense")}  # two factors, each with its numbers
+    assert all(block.left.arrays for block in jac)
+
+
 def test_uses_are_stored_in_the_same_order_every_time() -> None:
     """Not in that of their addresses in memory: a file is the same when it is made again."""
     function, _ = zoo.SEVERAL["steps of a recurrence"]
@@ -676,9 +689,8 @@ def test_the_advice_on_weight_norm_can_be_followed(older: bool) -> None:
 
 def test_positions_in_large_tables_are_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of each size, however many tables take turns."""
-    monkeypatch.setattr(find, "WORTH_KEEPING", 1)
     made: list[int] = []
-    monkeypatch.setattr(driver, "forget_numbers", lambda: made.append(find._kept_numbers.cache_info().misses))
+    monkeypatch.setattr(driver, "forget_numbers", lambda: made.append(find._numbers.cache_info().misses))
 
     def both(m: Any, x: Tensor) -> Tensor:
         out: Tensor = m.p[zoo.cells(x)].sum(1) + m.other[zoo.cells(x)].sum(1)
