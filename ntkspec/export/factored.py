@@ -71,19 +71,25 @@ def factored(
     sparsely = {name: usage.reads[name] for name in tables} if probing else {}
     gradients = gradients_of(prepared, outputs, v, sparsely)
     blocks: list[ChunkBlock] = []
+    needed = choices
     for plan in plans:
-        if plan.kind == "linear":
-            blocks.append(used_once(plan, usage, at[plan.name], outputs))
-        elif plan.kind == "pairs":
-            uses = samples[plan.name], at[plan.name]
-            blocks.append(used_several_times(plan, usage, *uses, choices, outputs))
-        elif plan.kind == "lookup":
-            blocks.append(_declared(plan, captures[plan.name], at[plan.name]))
-        elif plan.kind == "rows":
-            reads = usage.reads.get(plan.owned[0].name, ())
-            terms = zip(reads, samples[plan.name], at[plan.name], strict=True)
-            entries = joined([_entries(*term) for term in terms], outputs, outputs.shape[1])
-            blocks.append(rows_block(plan, entries, choices, outputs))
+        try:
+            if plan.kind == "linear":
+                blocks.append(used_once(plan, usage, at[plan.name], outputs))
+            elif plan.kind == "pairs":
+                uses = samples[plan.name], at[plan.name]
+                blocks.append(used_several_times(plan, usage, *uses, needed, outputs))
+            elif plan.kind == "lookup":
+                blocks.append(_declared(plan, captures[plan.name], at[plan.name]))
+            elif plan.kind == "rows":
+                reads = usage.reads.get(plan.owned[0].name, ())
+                terms = zip(reads, samples[plan.name], at[plan.name], strict=True)
+                entries = joined([_entries(*term) for term in terms], outputs, outputs.shape[1])
+                blocks.append(rows_block(plan, entries, needed, outputs))
+        except Replan as replan:  # the others may need another plan, too: one new start for all
+            needed = replan.choices
+    if needed is not choices:
+        raise Replan(needed)
     return Factored(outputs.detach(), blocks, gradients, v, usage)
 
 

@@ -705,6 +705,29 @@ def test_positions_in_large_tables_are_made_once(monkeypatch: pytest.MonkeyPatch
     assert 2 <= made[0] <= len(sizes)
 
 
+def test_many_tables_take_no_more_tries_than_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    tries: list[int] = []
+    compute = probe.compute
+
+    def counted(*arguments: Any, **options: Any) -> Any:
+        tries[-1] += 1
+        return compute(*arguments, **options)
+
+    monkeypatch.setattr(probe, "compute", counted)
+    for count in (1, 6):
+        tries.append(0)
+        tables = nn.ModuleList([nn.Embedding(zoo.ROWS, zoo.WIDTH) for _ in range(count)])
+
+        def function(m: Any, x: Tensor) -> Tensor:
+            out: Tensor = sum((table(zoo.cells(x)).sum(1) for table in m.tables), torch.tanh(x @ m.p))
+            return out
+
+        model = zoo.build((zoo.D, zoo.WIDTH), function, 1)
+        model.tables = tables
+        assert_kernels(jacobian(model, inputs(9)), rows_by_autograd(model, inputs(9)), 1e-12)
+    assert tries[0] == tries[1]
+
+
 def test_advice_on_a_plane_is_not_to_change_the_model() -> None:
     model = zoo.build(zoo.PLANE, lambda m, x: zoo._plane(m, x, m.p.exp(), align_corners=True), 1)
     (block,) = [one for one in forecast(model, inputs(9)).blocks if one.name == "p"]
