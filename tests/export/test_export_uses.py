@@ -606,9 +606,9 @@ def test_a_large_parameter_whose_rows_are_full_is_left_alone(monkeypatch: pytest
     looked: list[int] = []
     alone = dense._gradients_alone
 
-    def counted(model: nn.Module, owned: Any, x: Tensor, c: int) -> Any:
+    def counted(model: nn.Module, owned: Any, *arguments: Any, **options: Any) -> Any:
         looked.append(len(owned))
-        return alone(model, owned, x, c)
+        return alone(model, owned, *arguments, **options)
 
     monkeypatch.setattr(dense, "_gradients_alone", counted)
     shape, function = zoo.LEAKS["table and its mean"]
