@@ -26,6 +26,7 @@ from ntkspec.export.registered import require_registered
 from ntkspec.export.sparse_rows import SparseRows, padded
 from ntkspec.export.uses import Read
 
+CALL_ONCE = "call it on one row for each sample"
 SOMETIMES = "some samples use it in another way"
 FULL = 1 / 4  # a scanned row with a larger share of nonzero numbers is stored dense
 ROOM = 1.25  # a factor for rows that are longer than those seen so far
@@ -147,8 +148,10 @@ def _require_planned(
     for plan in plans:
         now = {owned.name: forms[owned.name] for owned in plan.owned if owned.name in forms}
         problem = captures[plan.name].usable(samples) if plan.kind == "lookup" else ""
-        if problem:  # then it may still be read by some other lookup
-            changed |= {owned.name: now.get(owned.name, Form("rows")) for owned in plan.owned}
+        if problem:
+            why = f"its declared lookup was {problem}"
+            others = {owned.name: now.get(owned.name, Form("rows")) for owned in plan.owned}
+            changed |= {name: not_as_declared(form, why, CALL_ONCE) for name, form in others.items()}
         elif plan.kind == "rows":
             changed |= {name: form for name, form in now.items() if form.kind != "rows"}
         elif plan.kind == "pairs" and now:
@@ -171,12 +174,16 @@ def _require_planned(
         raise Replan(choices.with_forms(changed))
 
 
+def not_as_declared(form: Form, why: str, remedy: str) -> Form:
+    """Return the form of a table without its declared lookup; it may be read by another, that is seen."""
+    return replace(form, reason=why, remedy=remedy) if form.kind == "dense" else form
+
+
 def _edges(plan: BlockPlan, usage: Survey, captures: Mapping[str, Capture]) -> list[GradientEdge]:
     """Return the edges of the graph at which a plan needs gradients to make its block."""
     name = plan.owned[0].name
     if plan.kind == "lookup":
-        edge = captures[plan.name].edge
-        return [] if edge is None else [edge]
+        return captures[plan.name].edges
     if plan.kind == "rows":
         return [GradientEdge(read.node, 0) for read in usage.reads.get(name, ())]
     if plan.kind in ("linear", "pairs"):
@@ -260,5 +267,5 @@ def _entries(read: Read, samples: Tensor, gradients: Tensor) -> Entries:
 
 
 def _declared(plan: BlockPlan, capture: Capture, at: list[Tensor]) -> ProductBlock:
-    """Build the block of a declared lookup: its weights, and the gradient at its features."""
-    return ProductBlock(plan, capture.left, at[0].movedim(2, 1).contiguous(), {})
+    """Build the block of a declared lookup: its weights, and the gradients at its features."""
+    return ProductBlock(plan, capture.left, torch.cat(at).movedim(2, 1).contiguous(), {})
