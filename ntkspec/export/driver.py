@@ -288,6 +288,14 @@ def forecast(
         [('0', 'factors', 8800), ('2', 'factors', 8000)]
     """
     options = Options(roles, precision, memory)
+    _load_what_differentiates()
     with begun(model, as_array(inputs, "inputs"), options) as work:
         choices, seconds = work.timed(work.probed.choices)
         return work.forecast(choices, work.seconds + seconds)
+
+
+def _load_what_differentiates() -> None:
+    """Let torch import what it does at its first backward pass: a second that is no part of an export."""
+    with torch.inference_mode(False), torch.enable_grad():
+        x = torch.ones((), requires_grad=True)
+        torch.autograd.grad(x, x, torch.ones(()))
