@@ -5,12 +5,14 @@ from __future__ import annotations
 import inspect
 import re
 import traceback
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
+from enum import Enum
 
 from torch import Tensor, nn
 
 from ntkspec.export.graph import leaves
 
+_PRE_HOOK = "model.register_forward_pre_hook(lambda module, args"
 _HOOK = "model.register_forward_hook(lambda module, args, outputs"
 _PLACED = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
@@ -21,11 +23,16 @@ def for_inputs(model: nn.Module, error: Exception) -> str:
     if isinstance(error, TypeError) and re.search(r"missing \d+ required (positional|keyword-only)", message):
         return _of_several_inputs(model)
     key = _key_asked_for(error)
-    if key or (isinstance(error, AttributeError) and "'Tensor' object has no attribute" in message):
+    missing = re.search(r"'Tensor' object has no attribute '(\w+)'", message)
+    if key or (missing and hasattr(MutableMapping, missing[1])):
         return (
             "if the model takes a mapping, make it of the tensor: "
-            f"model.register_forward_pre_hook(lambda module, args: ({{{key or 'x'!r}: args[0]}},))"
-            + ("" if key else ", with your key for 'x'")
+            f"{_PRE_HOOK}: ({{{key or 'x'!r}: args[0]}},))" + ("" if key else ", with your key for 'x'")
+        )
+    if missing:
+        return (
+            f"if the model takes an object that has .{missing[1]}, make it of the tensor: "
+            f"{_PRE_HOOK}: (make(args[0]),)), with your function for make"
         )
     if "scalar types: Long" in message:
         return "inputs become floating-point numbers: write .long() in forward where they are indices"
@@ -106,4 +113,5 @@ def _tensors(outputs: object, place: str = "") -> Iterator[tuple[str, Tensor]]:
     elif isinstance(outputs, Sequence) and not isinstance(outputs, str):
         parts = enumerate(outputs)
     for key, part in parts:
-        yield from _tensors(part, f"{place}[{key!r}]")
+        name = f"{type(key).__name__}.{key.name}" if isinstance(key, Enum) else repr(key)
+        yield from _tensors(part, f"{place}[{name}]")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from enum import Enum
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -345,6 +347,17 @@ class Nested(Mapped):
         return {"model_in": batch, "model_out": {"output": [self.linear(coordinates)]}}
 
 
+class Names(Enum):
+    RGB = "rgb"
+
+
+class OfAnObject(Mapped):
+    """Takes an object, and names its outputs by an enumeration, as nerfstudio's fields do."""
+
+    def forward(self, samples: Any) -> dict[Any, Tensor]:
+        return {Names.RGB: self.linear(samples.positions)}
+
+
 @pytest.mark.parametrize(
     ("make", "refusals", "outputs"),
     [
@@ -354,6 +367,7 @@ class Nested(Mapped):
         (SlicedMapping, 2, 3),
         (WithItsInputs, 3, 3),
         (Nested, 2, 3),
+        (OfAnObject, 2, 3),
         (lambda: Net(lambda m, x: plain(m, x)[None]), 1, 2),
     ],
 )
@@ -362,7 +376,8 @@ def test_the_wrappers_that_are_advised_run(
 ) -> None:
     """What a refusal says is written, line by line, and then the export runs."""
     x, t = torch.rand(9, 2), torch.rand(9, 2)
-    names: dict[str, Any] = {"model": make(), "inputs": x, "x": x, "t": t, "torch": torch}
+    names: dict[str, Any] = {"model": make(), "inputs": x, "x": x, "t": t, "torch": torch, "Names": Names}
+    names["make"] = lambda x: SimpleNamespace(positions=x)
     for _ in range(refusals):
         with pytest.raises(ExportError) as caught:
             jacobian(names["model"], names["inputs"])
