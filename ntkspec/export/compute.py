@@ -19,7 +19,7 @@ from ntkspec.errors import ExportError, MemoryBudgetError
 from ntkspec.export.chunk_blocks import ChunkBlock, ProductBlock
 from ntkspec.export.dense import by_loop, by_vmap, sparse_by_loop
 from ntkspec.export.evaluation import BackwardError, evaluate, out_of_memory
-from ntkspec.export.factored import Factored, factored, rows_block
+from ntkspec.export.factored import Factored, factored, not_as_declared, rows_block
 from ntkspec.export.forms import first_forms, survey_of
 from ntkspec.export.gradients import gradients_of, random_cotangents
 from ntkspec.export.graph import result_shape
@@ -30,6 +30,8 @@ from ntkspec.export.registered import UnregisteredError
 from ntkspec.export.tolerance import Difference, Tolerance, largest
 from ntkspec.export.uses import read_alike
 from ntkspec.jacobian import Jacobian
+
+DECLARE = "declare the rows and weights that forward reads"
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,7 +123,8 @@ def _without(choices: Choices, wrong: Mapping[str, tuple[str, str]], done: Facto
         if kind == "linear":  # the rows may be another sample's
             retried[name] = replace(choices.forms[name], kind="pairs", reason=why, entries=1)
         elif kind == "lookup" and name in done.usage.forms:  # declared wrongly, but seen
-            retried[name] = done.usage.forms[name]
+            why = f"its lookup is not as declared: {why}"
+            retried[name] = not_as_declared(done.usage.forms[name], why, DECLARE)
         else:
             demoted[name] = why
     return choices.with_forms(retried).demote(demoted)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
 
-from ntkspec.export.evaluation import differentiate, evaluate, in_real_numbers
+from ntkspec.export.evaluation import BackwardError, differentiate, evaluate, in_real_numbers
 from ntkspec.export.prepare import Owned
 
 
@@ -43,8 +43,9 @@ def by_loop(model: nn.Module, owned: Sequence[Owned], x: Tensor, c: int) -> list
     It is slow, and right for every model.
     """
     jacobians = [x.new_zeros(len(x), c, p.size) for p in owned]
+    retain = _allows_several(model, owned, x, c)
     for i in range(len(x)):
-        for o, gradients in enumerate(_gradients_alone(model, owned, x[i : i + 1], c)):
+        for o, gradients in enumerate(_gradients_alone(model, owned, x[i : i + 1], c, retain=retain)):
             for jacobian, gradient in zip(jacobians, gradients, strict=True):
                 jacobian[i, o] = gradient
     return jacobians
@@ -59,9 +60,10 @@ def sparse_by_loop(model: nn.Module, owned: Sequence[Owned], x: Tensor, c: int) 
     For parameters whose dense rows of all samples would not fit.
     """
     by_parameter: list[list[Entries]] = [[] for _ in owned]
+    retain = _allows_several(model, owned, x, c)
     for i in range(len(x)):
         rows: list[list[tuple[Tensor, Tensor]]] = [[] for _ in owned]  # place and value, output by output
-        for o, gradients in enumerate(_gradients_alone(model, owned, x[i : i + 1], c)):
+        for o, gradients in enumerate(_gradients_alone(model, owned, x[i : i + 1], c, retain=retain)):
             for row, gradient in zip(rows, gradients, strict=True):
                 places = gradient.nonzero().flatten()
                 values = gradient.new_zeros(len(places), c)
@@ -93,7 +95,7 @@ def mostly_zero(model: nn.Module, owned: Sequence[Owned], x: Tensor, c: int, sha
     left, first, varies = list(owned), dict[str, Tensor](), dict[str, bool]()
     for i in range(len(x)):
         nonzero = {p.name: torch.zeros(p.size, dtype=torch.bool, device=x.device) for p in left}
-        for gradients in _gradients_alone(model, left, x[i : i + 1], c):
+        for gradients in _gradients_alone(model, left, x[i : i + 1], c, retain=False):
             for p, gradient in zip(left, gradients, strict=True):
                 nonzero[p.name] |= gradient != 0
         left = [p for p in left if int(nonzero[p.name].sum()) <= share * p.size]
@@ -105,15 +107,37 @@ def mostly_zero(model: nn.Module, owned: Sequence[Owned], x: Tensor, c: int, sha
     return {p.name: varies[p.name] for p in left if varies[p.name] or bool(first[p.name].any())}
 
 
-def _gradients_alone(model: nn.Module, owned: Sequence[Owned], x: Tensor, c: int) -> Iterator[list[Tensor]]:
-    """Yield the gradients of each output at one sample x (1, d), flat; none without a gradient."""
+def _gradients_alone(
+    model: nn.Module, owned: Sequence[Owned], x: Tensor, c: int, *, retain: bool
+) -> Iterator[list[Tensor]]:
+    """Yield the gradients of each output at one sample x (1, d), flat; none without a gradient.
+
+    With `retain`, all are taken in one graph.
+    """
+    outputs = evaluate(model, x, connected=False)
     for o in range(c):
-        outputs = evaluate(model, x, connected=False)  # some graphs allow only one backward pass
         if not outputs.requires_grad:
             return
-        gradients = differentiate(outputs[0, o], [p.parameter for p in owned])
+        gradients = differentiate(outputs[0, o], [p.parameter for p in owned], retain=retain)
         pairs = zip(gradients, owned, strict=True)
         yield [x.new_zeros(p.size) if g is None else g.flatten() for g, p in pairs]
+        if not retain and o < c - 1:
+            outputs = evaluate(model, x, connected=False)
+
+
+def _allows_several(model: nn.Module, owned: Sequence[Owned], x: Tensor, c: int) -> bool:
+    """Return whether there are several outputs, and a second backward pass gives what the first one gave."""
+    outputs = evaluate(model, x[:1], connected=False)
+    if c == 1 or not outputs.requires_grad:
+        return False
+    parameters = [p.parameter for p in owned]
+    try:
+        first = [g if g is None else g.clone() for g in differentiate(outputs[0, 0], parameters, retain=True)]
+        second = differentiate(outputs[0, 0], parameters)
+    except BackwardError:
+        return False
+    pairs = zip(first, second, strict=True)
+    return all(a is b if a is None or b is None else torch.equal(a, b) for a, b in pairs)
 
 
 def _merged(sample: int, row: Sequence[tuple[Tensor, Tensor]]) -> Entries:

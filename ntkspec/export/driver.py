@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -91,6 +92,7 @@ class Work:
     options: Options
     roles: Roles
     probed: Probed
+    seconds: float  # that it took to get here, as every export of the model does
 
     def plans(self, choices: Choices) -> tuple[BlockPlan, ...]:
         """Return the plans of all blocks."""
@@ -101,7 +103,7 @@ class Work:
         return self.options.chunk or self.probed.budget.chunk(plans)
 
     def timed(self, choices: Choices) -> tuple[Choices, float]:
-        """Estimate the seconds of the export by doing a little of it; return the choices that held, too."""
+        """Estimate the seconds of all chunks by computing some samples; return the choices that held, too."""
 
         def attempt(choices: Choices) -> float:
             plans = self.plans(choices)
@@ -114,7 +116,7 @@ class Work:
         return until_it_holds(self.prepared, self.x, choices, attempt)
 
     def forecast(self, choices: Choices, seconds: float = math.nan) -> Forecast:
-        """Return what the export will take; `seconds` are those of `timed`, NaN if unknown."""
+        """Return what the export will take, in so many seconds; NaN if they are unknown."""
         plans, budget = self.plans(choices), self.probed.budget
         itemsize = 4 if choices.single else budget.itemsize
         outputs, n = budget.outputs, len(self.x)
@@ -128,13 +130,15 @@ class Work:
 @contextlib.contextmanager
 def begun(model: nn.Module, inputs: NDArray[np.floating], options: Options) -> Iterator[Work]:
     """Copy the model, probe it and prepare torch; the export must run inside this context."""
+    start = time.perf_counter()
     prepared = prepare(model, options.precision)
     roles = given_roles(prepared, options.roles)
     with evaluation(prepared.device, prepared.dtype):
         x = to_tensor(inputs, prepared)
         memory = chunk_bytes(options.memory, prepared.device)
         try:
-            yield Work(prepared, x, options, roles, probe(prepared, x, roles, memory))
+            probed = probe(prepared, x, roles, memory)
+            yield Work(prepared, x, options, roles, probed, time.perf_counter() - start)
         finally:
             forget_numbers()
 
@@ -284,5 +288,14 @@ def forecast(
         [('0', 'factors', 8800), ('2', 'factors', 8000)]
     """
     options = Options(roles, precision, memory)
+    _load_what_differentiates()
     with begun(model, as_rows(inputs, "inputs"), options) as work:
-        return work.forecast(*work.timed(work.probed.choices))
+        choices, seconds = work.timed(work.probed.choices)
+        return work.forecast(choices, work.seconds + seconds)
+
+
+def _load_what_differentiates() -> None:
+    """Let torch import what it does at its first backward pass: a second that is no part of an export."""
+    with torch.inference_mode(False), torch.enable_grad():
+        x = torch.ones((), requires_grad=True)
+        torch.autograd.grad(x, x, torch.ones(()))

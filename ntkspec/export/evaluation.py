@@ -122,7 +122,7 @@ def _checked(outputs: object, x: Tensor, connected: bool) -> Tensor:
         got, remedy = f"shape ({n},)", "append .unsqueeze(-1) in forward: (n, 1)"
     elif outputs.ndim != 2 or len(outputs) != n or not outputs.shape[1]:
         got = f"shape {tuple(outputs.shape)} for {n} samples"
-        remedy = "return one row a sample, with all outputs along the second axis"
+        remedy = wrappers.for_shape(outputs.shape, n)
     elif outputs.dtype not in (torch.float32, torch.float64):
         expected, got = "outputs in float64 or float32", _name(outputs.dtype)
         remedy = "return floating-point numbers, without casting to half precision, integers or complex"

@@ -17,7 +17,7 @@ from ntkspec.export.evaluation import differentiate, evaluate
 from ntkspec.export.forms import Form, Survey, survey
 from ntkspec.export.gradients import Gradients, gradients_of, random_cotangents
 from ntkspec.export.graph import is_complex, result_shape
-from ntkspec.export.matrices import used_once, used_several_times
+from ntkspec.export.matrices import ROW_OF_ITS_OWN, used_once, used_several_times
 from ntkspec.export.owners import owners
 from ntkspec.export.plans import BlockPlan, Choices, Replan
 from ntkspec.export.prepare import Prepared
@@ -26,6 +26,7 @@ from ntkspec.export.registered import require_registered
 from ntkspec.export.sparse_rows import SparseRows, padded
 from ntkspec.export.uses import Read
 
+CALL_ONCE = "call it on one row for each sample"
 SOMETIMES = "some samples use it in another way"
 FULL = 1 / 4  # a scanned row with a larger share of nonzero numbers is stored dense
 ROOM = 1.25  # a factor for rows that are longer than those seen so far
@@ -71,19 +72,25 @@ def factored(
     sparsely = {name: usage.reads[name] for name in tables} if probing else {}
     gradients = gradients_of(prepared, outputs, v, sparsely)
     blocks: list[ChunkBlock] = []
+    needed = choices
     for plan in plans:
-        if plan.kind == "linear":
-            blocks.append(used_once(plan, usage, at[plan.name], outputs))
-        elif plan.kind == "pairs":
-            uses = samples[plan.name], at[plan.name]
-            blocks.append(used_several_times(plan, usage, *uses, choices, outputs))
-        elif plan.kind == "lookup":
-            blocks.append(_declared(plan, captures[plan.name], at[plan.name]))
-        elif plan.kind == "rows":
-            reads = usage.reads.get(plan.owned[0].name, ())
-            terms = zip(reads, samples[plan.name], at[plan.name], strict=True)
-            entries = joined([_entries(*term) for term in terms], outputs, outputs.shape[1])
-            blocks.append(rows_block(plan, entries, choices, outputs))
+        try:
+            if plan.kind == "linear":
+                blocks.append(used_once(plan, usage, at[plan.name], outputs))
+            elif plan.kind == "pairs":
+                uses = samples[plan.name], at[plan.name]
+                blocks.append(used_several_times(plan, usage, *uses, needed, outputs))
+            elif plan.kind == "lookup":
+                blocks.append(_declared(plan, captures[plan.name], at[plan.name]))
+            elif plan.kind == "rows":
+                reads = usage.reads.get(plan.owned[0].name, ())
+                terms = zip(reads, samples[plan.name], at[plan.name], strict=True)
+                entries = joined([_entries(*term) for term in terms], outputs, outputs.shape[1])
+                blocks.append(rows_block(plan, entries, needed, outputs))
+        except Replan as replan:  # the others may need another plan, too: one new start for all
+            needed = replan.choices
+    if needed is not choices:
+        raise Replan(needed)
     return Factored(outputs.detach(), blocks, gradients, v, usage)
 
 
@@ -141,8 +148,10 @@ def _require_planned(
     for plan in plans:
         now = {owned.name: forms[owned.name] for owned in plan.owned if owned.name in forms}
         problem = captures[plan.name].usable(samples) if plan.kind == "lookup" else ""
-        if problem:  # then it may still be read by some other lookup
-            changed |= {owned.name: now.get(owned.name, Form("rows")) for owned in plan.owned}
+        if problem:
+            why = f"its declared lookup was {problem}"
+            others = {owned.name: now.get(owned.name, Form("rows")) for owned in plan.owned}
+            changed |= {name: not_as_declared(form, why, CALL_ONCE) for name, form in others.items()}
         elif plan.kind == "rows":
             changed |= {name: form for name, form in now.items() if form.kind != "rows"}
         elif plan.kind == "pairs" and now:
@@ -153,8 +162,11 @@ def _require_planned(
                 changed |= {owned.name: Form("dense", why) for owned in plan.owned}
         elif plan.kind == "linear" and now:
             same = {(form.kind, form.site) for form in now.values()}
+            kind = same.pop()[0] if len(same) == 1 else "dense"
             added = [now[owned.name].added for owned in plan.owned if owned.name in now]
-            if len(same) > 1 or added != [form.added for form in plan.forms] or same.pop()[0] != "linear":
+            if kind == "pairs":  # as in a loop over pieces of the batch
+                changed |= now
+            elif kind != "linear" or added != [form.added for form in plan.forms]:
                 other = Form("dense", SOMETIMES)
                 seen = [form for form in now.values() if form.kind == "dense"]
                 changed |= {owned.name: (seen or [other])[0] for owned in plan.owned}
@@ -162,12 +174,16 @@ def _require_planned(
         raise Replan(choices.with_forms(changed))
 
 
+def not_as_declared(form: Form, why: str, remedy: str) -> Form:
+    """Return the form of a table without its declared lookup; it may be read by another, that is seen."""
+    return replace(form, reason=why, remedy=remedy) if form.kind == "dense" else form
+
+
 def _edges(plan: BlockPlan, usage: Survey, captures: Mapping[str, Capture]) -> list[GradientEdge]:
     """Return the edges of the graph at which a plan needs gradients to make its block."""
     name = plan.owned[0].name
     if plan.kind == "lookup":
-        edge = captures[plan.name].edge
-        return [] if edge is None else [edge]
+        return captures[plan.name].edges
     if plan.kind == "rows":
         return [GradientEdge(read.node, 0) for read in usage.reads.get(name, ())]
     if plan.kind in ("linear", "pairs"):
@@ -231,7 +247,7 @@ def _samples(
         for owned in plan.owned
     }
     if shared:
-        raise Replan(choices.demote(shared))
+        raise Replan(choices.demote(shared, ROW_OF_ITS_OWN))
     return {
         name: [samples for samples in of_plan if samples is not None] for name, of_plan in by_plan.items()
     }
@@ -251,5 +267,5 @@ def _entries(read: Read, samples: Tensor, gradients: Tensor) -> Entries:
 
 
 def _declared(plan: BlockPlan, capture: Capture, at: list[Tensor]) -> ProductBlock:
-    """Build the block of a declared lookup: its weights, and the gradient at its features."""
-    return ProductBlock(plan, capture.left, at[0].movedim(2, 1).contiguous(), {})
+    """Build the block of a declared lookup: its weights, and the gradients at its features."""
+    return ProductBlock(plan, capture.left, torch.cat(at).movedim(2, 1).contiguous(), {})

@@ -135,23 +135,24 @@ def planned(plan: BlockPlan, bytes_a_sample: int, samples: int) -> list[PlannedB
 def seconds_for(work: Callable[[int], object], at_once: int, samples: int) -> float:
     """Estimate how long some work takes for all samples, `at_once` a chunk, by doing a little of it.
 
-    More and more samples are tried until they are a whole chunk, or the last try took long enough. What takes
-    the same time for every chunk, such as a large table's gradient, is counted once a chunk.
+    More and more samples are tried until they are a whole chunk, or the tries took long enough. What takes
+    the same time for every chunk, such as a large table's gradient, is counted once a chunk; the second try
+    shows it. A whole chunk is tried, too, if it seems to take at most five times as long as the last try.
     """
     chunk = min(at_once, samples)
-    fewer, less = 0, 0.0
-    count, last, spent = min(2, chunk), 0.0, 0.0
+    count, each = min(2, chunk), math.inf  # seconds of a sample, beside those of a chunk: not known yet
     work(count)  # the first time is slower
-    while True:
+    spent = last = _time(work, count)
+    while count < chunk:
+        worth_it = each * (chunk - count) <= 4 * last
+        if spent > TIMED_SECONDS and each < math.inf and not worth_it:
+            return each * samples + (last - each * count) * -(-samples // chunk)
+        fewer, less = count, last
+        count = chunk if spent > TIMED_SECONDS and worth_it else min(4 * count, chunk)
         last = _time(work, count)
         spent += last
-        if count == chunk or spent > TIMED_SECONDS:
-            break
-        fewer, less, count = count, last, min(4 * count, chunk)
-    if count == chunk:
-        return last * samples / chunk
-    per_sample = min(max(last - less, 0.0) / (count - fewer), last / count)
-    return per_sample * samples + (last - per_sample * count) * -(-samples // chunk)
+        each = min(max(last - less, 0.0) / (count - fewer), last / count)
+    return last * samples / chunk
 
 
 def _time(work: Callable[[int], object], samples: int) -> float:

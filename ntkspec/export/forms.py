@@ -188,7 +188,12 @@ def _is_whole(positions: Tensor, parameter: Tensor) -> bool:
 _KNOWN = {
     "WeightNormInterface": (
         "weight norm projects the row of each unit, which leaves no product of few factors",
-        "remove_parametrizations makes it a plain matrix, whose kernel is another one",
+        "remove_parametrizations, or remove_weight_norm for the older torch.nn.utils.weight_norm, makes it a "
+        "plain matrix, whose kernel is another one",
+    ),
+    "Bmm": (
+        "used by Bmm for a batch of products",
+        "multiply by one matrix at a time, each a parameter of its own",
     ),
     "Convolution": ("a convolution uses it at every position", "freeze it"),
     "NativeLayerNorm": ("LayerNorm has no factor form", ""),

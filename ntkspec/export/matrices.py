@@ -21,6 +21,8 @@ from ntkspec.export.plans import BlockPlan, Choices, Replan
 from ntkspec.export.sparse_rows import places_of
 from ntkspec.export.uses import Product, Shift
 
+ROW_OF_ITS_OWN = "make a row for each sample of what samples share, as by code.expand(len(x), -1)"
+
 
 def used_once(plan: BlockPlan, usage: Survey, at: Sequence[Tensor], outputs: Tensor) -> ProductBlock:
     """Build the block of what each sample uses once, in their order; a shift alone has no left factor.
@@ -72,7 +74,8 @@ def used_several_times(
         product = _product_of(plan, usage, use)
         row_owner = _row_owner(product.right(owner).flatten(1))
         if row_owner is None:
-            raise Replan(choices.demote({owned.name: "a row serves several samples" for owned in plan.owned}))
+            why = "a row serves several samples"
+            raise Replan(choices.demote({owned.name: why for owned in plan.owned}, ROW_OF_ITS_OWN))
         kept = row_owner >= 0
         for left, right in _real_pairs(_columns(plan, usage, use), product.right(gradient), product):
             owners.append(row_owner[kept])

@@ -32,9 +32,9 @@ class Choices:
         """Return choices in which some parameters have other forms, and count as used."""
         return replace(self, forms={**self.forms, **forms}, unused=self.unused - forms.keys())
 
-    def demote(self, reasons: Mapping[str, str]) -> Choices:
+    def demote(self, reasons: Mapping[str, str], remedy: str = "") -> Choices:
         """Return choices in which some parameters are dense, for the reasons given."""
-        return self.with_forms({name: Form("dense", reason) for name, reason in reasons.items()})
+        return self.with_forms({name: Form("dense", reason, remedy) for name, reason in reasons.items()})
 
     def with_varying(self, tables: Iterable[str]) -> Choices:
         """Return choices in which it depends on the sample what is read of these tables."""

@@ -83,6 +83,21 @@ class OneBackward(torch.autograd.Function):
         return 2 * x * gradient
 
 
+class WornOut(torch.autograd.Function):
+    """Gives another gradient at its second backward pass, without a word."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        ctx.kept = x.detach().clone()
+        return x.square()
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        slope = 2 * ctx.kept
+        ctx.kept *= 0.5
+        return slope * gradient
+
+
 class Symmetric(nn.Module):
     def forward(self, w: Tensor) -> Tensor:
         return w.triu() + w.triu(1).T
@@ -164,6 +179,7 @@ MODELS: dict[str, Callable[[], nn.Module]] = {
     "symmetric": _symmetric,
     "channels last": _channels_last,
     "one backward pass": _net(lambda m, x: m.last(OneBackward.apply(m.first(x)))),
+    "worn out by a backward pass": _net(lambda m, x: m.last(WornOut.apply(m.first(x)))),
 }
 
 
@@ -178,7 +194,7 @@ def test_blocks_are_the_jacobian_row_by_row(name: str) -> None:
     jac = jacobian(model, inputs(9), chunk=4)
     if name == "sparse rows":  # which copy.deepcopy, and so the oracle, cannot copy
         model.matrix = model.matrix.to_dense()
-    if name == "one backward pass":  # the oracle takes several
+    if name in ("one backward pass", "worn out by a backward pass"):  # the oracle takes several
         model.function = lambda m, x: m.last(m.first(x).square())
     _, expected = oracle(_taking_copies(model), inputs(9))
     found = by_parameter(jac, expected)

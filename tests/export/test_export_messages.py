@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from enum import Enum
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -315,7 +317,7 @@ class Mapped(nn.Module):
         super().__init__()
         self.linear = nn.Linear(2, 3)
 
-    def forward(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+    def forward(self, batch: dict[str, Tensor]) -> dict[str, Any]:
         return {"loss": self.linear(batch["x"]).sum(), "colour": self.linear(batch["x"])}
 
 
@@ -329,6 +331,33 @@ class SlicedMapping(Mapped):
         return super().forward({"x": batch["pos"][:, :2]})
 
 
+class WithItsInputs(Mapped):
+    """Returns its inputs, too, as SIREN does, and a second axis."""
+
+    def forward(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        coordinates = batch["x"].clone().detach().requires_grad_(True)
+        return {"model_in": coordinates, "model_out": self.linear(coordinates)[:, None]}
+
+
+class Nested(Mapped):
+    """Asks what the mapping holds, and returns a mapping of mappings, as BACON does."""
+
+    def forward(self, batch: dict[str, Tensor]) -> dict[str, Any]:
+        coordinates = batch["coords"] if "coords" in batch else batch["ray_samples"]
+        return {"model_in": batch, "model_out": {"output": [self.linear(coordinates)]}}
+
+
+class Names(Enum):
+    RGB = "rgb"
+
+
+class OfAnObject(Mapped):
+    """Takes an object, and names its outputs by an enumeration, as nerfstudio's fields do."""
+
+    def forward(self, samples: Any) -> dict[Any, Tensor]:
+        return {Names.RGB: self.linear(samples.positions)}
+
+
 @pytest.mark.parametrize(
     ("make", "refusals", "outputs"),
     [
@@ -336,6 +365,10 @@ class SlicedMapping(Mapped):
         (lambda: ByKeyword(2, 1), 1, 1),
         (Mapped, 2, 3),
         (SlicedMapping, 2, 3),
+        (WithItsInputs, 3, 3),
+        (Nested, 2, 3),
+        (OfAnObject, 2, 3),
+        (lambda: Net(lambda m, x: plain(m, x)[None]), 1, 2),
     ],
 )
 def test_the_wrappers_that_are_advised_run(
@@ -343,12 +376,15 @@ def test_the_wrappers_that_are_advised_run(
 ) -> None:
     """What a refusal says is written, line by line, and then the export runs."""
     x, t = torch.rand(9, 2), torch.rand(9, 2)
-    names: dict[str, Any] = {"model": make(), "inputs": x, "x": x, "t": t, "torch": torch}
+    names: dict[str, Any] = {"model": make(), "inputs": x, "x": x, "t": t, "torch": torch, "Names": Names}
+    names["make"] = lambda x: SimpleNamespace(positions=x)
     for _ in range(refusals):
         with pytest.raises(ExportError) as caught:
             jacobian(names["model"], names["inputs"])
         remedy = caught.value.remedy
-        for line in re.findall(r"(inputs = .*?\)|model\.register.*\))(?:;|, with your| takes|$)", remedy):
+        for line in re.findall(
+            r"(inputs = .*?\)|model\.register.*\))(?:;|, with your| takes| puts| leaves|$)", remedy
+        ):
             exec(line, names)
     assert jacobian(names["model"], names["inputs"]).outputs == outputs
 

@@ -29,6 +29,7 @@ from ntkspec.export.owners import owners
 from ntkspec.export.prepare import prepare
 from ntkspec.export.rank_one import Layout, factorise, find_layout
 from ntkspec.export.sparse_rows import padded
+from ntkspec.export.uses import find
 from ntkspec.export.uses.interpolation import sampled
 from ntkspec.jacobian import Block, DenseFactor, Jacobian, PairsFactor, SparseFactor
 
@@ -499,6 +500,19 @@ def test_a_matrix_that_a_sample_uses_several_times_is_stored_as_its_pairs(
     assert together == ({"p", "gain"} if "gain" in inspect.getsource(function) and uses == 3 else {"p"})
 
 
+def test_a_model_that_takes_its_batch_in_pieces_has_factors() -> None:
+    """As NeRF does; the few samples that are looked at first are a single piece."""
+
+    def in_pieces(m: Any, x: Tensor) -> Tensor:
+        return torch.cat([torch.tanh(m.embed(piece) @ m.p + m.gain) for piece in x.split(8)])[:, : zoo.WIDTH]
+
+    model, x = zoo.several(in_pieces, 2), inputs(20)
+    jac = jacobian(model, x, chunk=20)
+    assert_kernels(jac, rows_by_autograd(model, x), 1e-12)
+    assert {block.kinds for block in jac} == {("dense", "dense")}  # two factors, each with its numbers
+    assert all(block.left.arrays for block in jac)
+
+
 def test_uses_are_stored_in_the_same_order_every_time() -> None:
     """Not in that of their addresses in memory: a file is the same when it is made again."""
     function, _ = zoo.SEVERAL["steps of a recurrence"]
@@ -592,9 +606,9 @@ def test_a_large_parameter_whose_rows_are_full_is_left_alone(monkeypatch: pytest
     looked: list[int] = []
     alone = dense._gradients_alone
 
-    def counted(model: nn.Module, owned: Any, x: Tensor, c: int) -> Any:
+    def counted(model: nn.Module, owned: Any, *arguments: Any, **options: Any) -> Any:
         looked.append(len(owned))
-        return alone(model, owned, x, c)
+        return alone(model, owned, *arguments, **options)
 
     monkeypatch.setattr(dense, "_gradients_alone", counted)
     shape, function = zoo.LEAKS["table and its mean"]
@@ -610,7 +624,10 @@ def test_a_difference_is_a_shift() -> None:
     assert jac.names == ("p", "body.0", "body.2")
 
 
-@pytest.mark.parametrize(("fixed", "each"), [(0.0, 0.001), (0.2, 0.0001), (0.5, 0.0), (0.001, 0.00001)])
+@pytest.mark.parametrize(
+    ("fixed", "each"),
+    [(0.0, 0.001), (0.2, 0.0001), (0.5, 0.0), (0.001, 0.00001), (3.0, 0.0), (3.0, 0.01), (0.0, 2.0)],
+)
 @pytest.mark.parametrize(("at_once", "samples"), [(1000, 1000), (256, 20_000), (1, 50)])
 def test_seconds_are_foretold(
     fixed: float, each: float, at_once: int, samples: int, monkeypatch: pytest.MonkeyPatch
@@ -624,6 +641,91 @@ def test_seconds_are_foretold(
     monkeypatch.setattr(foretold_module.time, "perf_counter", lambda: clock[0])
     real = fixed * -(-samples // at_once) + each * samples
     assert foretold_module.seconds_for(work, at_once, samples) == pytest.approx(real, rel=0.5)
+
+
+class Modulated(nn.Module):
+    """A network whose units are scaled by layers of a latent code that all samples share."""
+
+    def __init__(self, expanded: bool) -> None:
+        super().__init__()
+        self.code, self.expanded = nn.Parameter(torch.randn(1, 4)), expanded
+        self.scales, self.body = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 5)), nn.Linear(2, 5)
+        self.last = nn.Linear(5, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        code = self.code.expand(len(x), -1) if self.expanded else self.code
+        out: Tensor = self.last(torch.sin(self.body(x) * self.scales(code)))
+        return out
+
+
+def test_the_advice_on_what_all_samples_share_gives_factors() -> None:
+    torch.manual_seed(0)
+    model, advised = Modulated(expanded=False), Modulated(expanded=True)
+    advised.load_state_dict(model.state_dict())
+    blocks = {block.name: block for block in forecast(model, inputs(9)).blocks}
+    assert "expand(len(x), -1)" in blocks["scales.0"].remedy
+    assert "expand(len(x), -1)" in blocks["scales.2"].remedy
+    kinds = {block.name: block.kind for block in forecast(advised, inputs(9)).blocks}
+    assert (blocks["scales.2"].kind, kinds["scales.2"]) == ("dense", "factors")
+    for one in (model, advised):
+        assert_kernels(jacobian(one, inputs(9)), rows_by_autograd(one, inputs(9)), 1e-12)
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+@pytest.mark.parametrize("older", [True, False])
+def test_the_advice_on_weight_norm_can_be_followed(older: bool) -> None:
+    utils = nn.utils
+    norm = utils.weight_norm if older else utils.parametrizations.weight_norm
+    model = nn.Sequential(norm(nn.Linear(2, 5)), nn.Tanh(), nn.Linear(5, 1))
+    remedies = " ".join(block.remedy for block in forecast(model, inputs(9)).blocks)
+    if older:
+        assert "remove_weight_norm" in remedies
+        utils.remove_weight_norm(model[0])
+    else:
+        assert "remove_parametrizations" in remedies
+        utils.parametrize.remove_parametrizations(model[0], "weight")
+    assert {block.kind for block in forecast(model, inputs(9)).blocks} == {"factors"}
+
+
+def test_positions_in_large_tables_are_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of each size, however many tables take turns."""
+    made: list[int] = []
+    monkeypatch.setattr(driver, "forget_numbers", lambda: made.append(find._numbers.cache_info().misses))
+
+    def both(m: Any, x: Tensor) -> Tensor:
+        out: Tensor = m.p[zoo.cells(x)].sum(1) + m.other[zoo.cells(x)].sum(1)
+        return out
+
+    model = zoo.build((zoo.ROWS, zoo.WIDTH), both, 1)
+    model.other = nn.Parameter(torch.randn(2 * zoo.ROWS, zoo.WIDTH))
+    find.forget_numbers()
+    jacobian(model, inputs(9))
+    find.forget_numbers()
+    sizes = {parameter.numel() for parameter in model.parameters()}
+    assert 2 <= made[0] <= len(sizes)
+
+
+def test_many_tables_take_no_more_tries_than_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    tries: list[int] = []
+    compute = probe.compute
+
+    def counted(*arguments: Any, **options: Any) -> Any:
+        tries[-1] += 1
+        return compute(*arguments, **options)
+
+    monkeypatch.setattr(probe, "compute", counted)
+    for count in (1, 6):
+        tries.append(0)
+        tables = nn.ModuleList([nn.Embedding(zoo.ROWS, zoo.WIDTH) for _ in range(count)])
+
+        def function(m: Any, x: Tensor) -> Tensor:
+            out: Tensor = sum((table(zoo.cells(x)).sum(1) for table in m.tables), torch.tanh(x @ m.p))
+            return out
+
+        model = zoo.build((zoo.D, zoo.WIDTH), function, 1)
+        model.tables = tables
+        assert_kernels(jacobian(model, inputs(9)), rows_by_autograd(model, inputs(9)), 1e-12)
+    assert tries[0] == tries[1]
 
 
 def test_advice_on_a_plane_is_not_to_change_the_model() -> None:

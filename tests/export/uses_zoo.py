@@ -228,6 +228,8 @@ PRODUCTS: dict[str, tuple[tuple[int, ...], Callable[[Any, Tensor], Tensor]]] = {
     "square": ((D, D), lambda m, x: F.pad(torch.tanh(x @ m.p), (0, 1))),
     "gain": ((WIDTH, D), lambda m, x: F.linear(x, m.p * 0.3, m.shift * 2)),
     "in three axes": ((D, 1, WIDTH), lambda m, x: x @ m.p.squeeze(1)),
+    "several matrices": ((2, D, WIDTH), lambda m, x: torch.einsum("nd,edh->enh", x, m.p).tanh().sum(0)),
+    "flipped": ((WIDTH, D), lambda m, x: F.linear(x, m.p.flip(1).view(WIDTH, D))),
     "one position": ((WIDTH, D), lambda m, x: F.linear(x[:, None], m.p)[:, 0]),
 }
 

@@ -19,7 +19,6 @@ from ntkspec.export import graph
 from ntkspec.export.uses.moves import GATHERS, SAMPLERS, Move, adds_a_constant, is_move
 
 MOST_USES = 256  # of one parameter; one used more often is not followed
-WORTH_KEEPING = 1_000_000  # numbers of a table
 
 Moved = dict[tuple[Move, ...], Tensor]  # positions after the first moves of a parameter's uses
 Consumers = Mapping[graph.Node, list[graph.Consumer]]
@@ -63,12 +62,14 @@ class Use:
 
 
 def is_full_view(positions: Tensor) -> bool:
-    """Return whether positions contain each number of a parameter once, and are a view rather than a copy."""
-    whole = positions.untyped_storage().nbytes() == positions.numel() * positions.element_size()
-    spread = all(
+    """Return whether positions are those of a whole parameter, each once, and a view that copies none."""
+    storage = positions.untyped_storage()
+    if storage.nbytes() != positions.numel() * positions.element_size():
+        return False
+    numbers = _numbers(positions.numel(), positions.device)
+    return storage.data_ptr() == numbers.untyped_storage().data_ptr() and all(
         stride > 0 for stride, size in zip(positions.stride(), positions.shape, strict=True) if size > 1
     )
-    return whole and spread and positions._is_view()
 
 
 def picked(numbers: Tensor, positions: Tensor) -> Tensor:
@@ -80,21 +81,16 @@ def picked(numbers: Tensor, positions: Tensor) -> Tensor:
     return numbers[positions.long()]
 
 
+@functools.cache
 def _numbers(count: int, device: torch.device) -> Tensor:
-    return _kept_numbers(count, device) if count >= WORTH_KEEPING else _new_numbers(count, device)
-
-
-def _new_numbers(count: int, device: torch.device) -> Tensor:
+    """Return 0, 1, 2, ..., the same tensor each time: tables are looked at again and again."""
     dtype = torch.int32 if count <= torch.iinfo(torch.int32).max else torch.int64
     return torch.arange(count, dtype=dtype, device=device)
 
 
-_kept_numbers = functools.lru_cache(maxsize=1)(_new_numbers)  # a large table is looked at again and again
-
-
 def forget_numbers() -> None:
-    """Clear the cache of positions in large tables."""
-    _kept_numbers.cache_clear()
+    """Clear the cache of positions."""
+    _numbers.cache_clear()
 
 
 def find_uses(
