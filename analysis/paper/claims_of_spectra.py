@@ -25,7 +25,7 @@ from analysis.paper.verdicts import (
 )
 from ntkspec.population.intervals import decades, resolved
 from ntkspec.population.outcomes import Curve, indices
-from ntkspec.report.decades import Known
+from ntkspec.report.compare import Known
 
 APART = 0.05  # decades by which curves must part to count as apart, and an MPE to be lifted
 NEAR = 0.5  # of the lift: less than this is left where a curve has fallen back to the baseline

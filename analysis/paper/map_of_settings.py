@@ -29,7 +29,7 @@ from analysis.paper.weights import load_weights
 from ntkspec.population.groups import require
 from ntkspec.population.intervals import decades, known_range, median
 from ntkspec.population.outcomes import Curve, Outcome
-from ntkspec.report.decades import known_decades
+from ntkspec.report.compare import known_decades
 
 KINDS = {
     "baseline": ("baseline", COLOURS["baseline"]),

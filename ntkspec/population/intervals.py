@@ -16,7 +16,7 @@ from scipy.stats import norm
 from scipy.stats import t as student
 
 from ntkspec.population.outcomes import Curve
-from ntkspec.report.decades import Known, known_decades
+from ntkspec.report.compare import Known, known_decades
 
 DRAWS = 4000  # of the bootstrap
 LEVEL = 0.95  # of intervals

@@ -13,11 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from ntkspec.errors import UsageError
-from ntkspec.population.analysed import outcome
 from ntkspec.population.groups import check_alike, is_of
 from ntkspec.population.json_files import OTHER_SHAPE, read_json, write_json
 from ntkspec.population.kept import ResultKind, has_members
-from ntkspec.population.outcomes import Outcome, from_dict
+from ntkspec.population.outcomes import Outcome, from_dict, outcome
 
 VERSION = 3  # of outcomes; to be raised when the analysis changes: then all is analysed anew
 

@@ -14,9 +14,8 @@ from ntkspec.report import words
 from ntkspec.report.compare import comparable
 from ntkspec.report.names import clean, enumerated
 from ntkspec.report.records import Report
-from ntkspec.report.scores import Scores, scores_of
 from ntkspec.report.style import StyledRun, last_name, reference, styled_runs, when_last
-from ntkspec.report.targets import noun, one_target
+from ntkspec.report.targets import Scores, noun, one_target, scores_of
 
 
 def headline(report: Report) -> tuple[str, ...]:

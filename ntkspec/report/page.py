@@ -9,8 +9,9 @@ from collections.abc import Mapping
 
 from ntkspec.report import words
 from ntkspec.report.figures import Caption, captions
+from ntkspec.report.figures.pictures import tiles
 from ntkspec.report.headline import headline
-from ntkspec.report.html import data_uri, picture_uri, resource, template
+from ntkspec.report.html import data_uri, picture_uri, resource, stroke, template
 from ntkspec.report.moments import by_step
 from ntkspec.report.names import kernel_names, named_snapshots, written
 from ntkspec.report.page_details import run_details
@@ -22,9 +23,7 @@ from ntkspec.report.plotly import bundle
 from ntkspec.report.records import Report
 from ntkspec.report.style import styled_runs
 from ntkspec.report.summary import failures
-from ntkspec.report.swatch import stroke
 from ntkspec.report.through_training import kernels_of
-from ntkspec.report.tiles import tiles
 
 _SCRIPTS = ("tables.js", "spectrum.js", "alignment.js", "training.js", "explore.js")  # joined to one
 _KERNELS = {

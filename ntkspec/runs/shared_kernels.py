@@ -26,8 +26,7 @@ from ntkspec.kernel.value_range import sums_in_range
 from ntkspec.machine.file_sign import Sign, sign_of
 from ntkspec.report.places import kernel_files, names_in_file
 from ntkspec.runs.analysis import chosen
-from ntkspec.runs.samples import drawn, kernel_of
-from ntkspec.runs.settings import DEFAULTS, RunSettings
+from ntkspec.runs.settings import DEFAULTS, RunSettings, drawn, kernel_of
 from ntkspec.spectral.ablation import sums_of_blocks
 from ntkspec.spectral.choose import Progress
 from ntkspec.store import open_run

@@ -21,8 +21,7 @@ from ntkspec.report.places import kernel_files
 from ntkspec.report.records import Report, RunReport
 from ntkspec.runs.analysis import RunWork, chosen
 from ntkspec.runs.everywhere import match_everywhere
-from ntkspec.runs.samples import digest, draw
-from ntkspec.runs.settings import RunSettings, When
+from ntkspec.runs.settings import RunSettings, When, digest, draw
 from ntkspec.spectral import MethodChoice
 from ntkspec.spectral.choose import Progress
 from ntkspec.store import Run, open_run

@@ -15,9 +15,8 @@ from hypothesis import strategies as st
 import ntkspec
 from ntkspec.analyze import analyze_runs
 from ntkspec.errors import OutputError, UsageError
-from ntkspec.population.analysed import outcome
 from ntkspec.population.json_files import write_json
-from ntkspec.population.outcomes import from_dict, indices
+from ntkspec.population.outcomes import from_dict, indices, outcome
 from ntkspec.population.packed import OUTCOMES, load, pack
 
 GOLDEN = Path(__file__).parents[2] / "data" / "golden"

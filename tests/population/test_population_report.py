@@ -30,10 +30,9 @@ from ntkspec.population.report.metrics_figure import draw as fig_metrics
 from ntkspec.population.report.page import render_page
 from ntkspec.population.report.reading import enclosed, read_population
 from ntkspec.population.report.spectra_figure import draw as fig_spectra
-from ntkspec.population.report.table import metrics_in_table
 from ntkspec.population.report.to_csv import write_runs_csv
 from ntkspec.population.report.to_json import dumps
-from ntkspec.population.report.wording import Cell, metric, smallest
+from ntkspec.population.report.wording import Cell, metric, metrics_in_table, smallest
 from ntkspec.report import write_json_file, write_report
 from ntkspec.report.compare import assemble
 from ntkspec.report.to_csv import write_snapshots_csv

@@ -10,7 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from ntkspec.errors import OutputError
-from ntkspec.population.report.records import Failed
+from ntkspec.population.report.reading import Failed
 
 
 def write_population_apart(

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from ntkspec.population.report.cohorts import Cohort, at_stage
-from ntkspec.population.report.records import KeptPopulation
+from ntkspec.population.report.reading import KeptPopulation
 from ntkspec.report.grouping import grouped
 from ntkspec.report.names import clean, short
 from ntkspec.report.records import Report

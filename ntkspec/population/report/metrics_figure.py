@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 
 from ntkspec.population.report.cohorts import Cohort, MetricStatistics
 from ntkspec.population.report.labels import ShownLabel, last_cohorts, left_out
-from ntkspec.population.report.table import in_order
+from ntkspec.population.report.wording import in_order
 from ntkspec.qualities import quality_of
 from ntkspec.report.canvas import GREY, name_rows, new_figure, new_panels, text
 from ntkspec.report.figures import Caption

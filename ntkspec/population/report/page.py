@@ -10,13 +10,12 @@ from ntkspec.population.report.cohorts import Cohort
 from ntkspec.population.report.figures import captions
 from ntkspec.population.report.headline import headline
 from ntkspec.population.report.labels import ShownLabel, when
-from ntkspec.population.report.records import Failed, KeptPopulation
-from ntkspec.population.report.table import Row, metrics_in_table, sections
+from ntkspec.population.report.reading import Failed, KeptPopulation
+from ntkspec.population.report.wording import Row, metrics_in_table, sections
 from ntkspec.qualities import quality_of
 from ntkspec.report import words
-from ntkspec.report.html import data_uri, resource, template
+from ntkspec.report.html import data_uri, resource, square, template
 from ntkspec.report.names import clean
-from ntkspec.report.swatch import square
 
 MOST_FAILURES = 200  # on the page
 

@@ -7,8 +7,7 @@ from pathlib import Path
 
 from ntkspec.population.report.cohorts import cohorts_of
 from ntkspec.population.report.labels import shown_labels
-from ntkspec.population.report.reading import read_population
-from ntkspec.population.report.records import Failed, KeptPopulation
+from ntkspec.population.report.reading import Failed, KeptPopulation, read_population
 from ntkspec.population.report.to_csv import write_runs_csv, write_spectra_csv
 from ntkspec.population.report.to_json import FORMAT, dumps
 from ntkspec.report.folders import FolderKind, write_figures, write_file, write_text
