@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import glob
 import os
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ntkspec.display import format_seconds
 from ntkspec.errors import UsageError
-from ntkspec.population.analysis_job import RunDone, RunJob
+from ntkspec.population.analysis_job import RunJob
 from ntkspec.population.json_files import OTHER_SHAPE, read_json
 from ntkspec.population.report import Failed
 from ntkspec.population.report.write import FOLDER, JSON
@@ -169,37 +170,21 @@ def is_reported(population: Path, gathered: Gathered) -> bool:
     return whole and same and failures == list(gathered.failures)
 
 
-@dataclass
-class Tally:
-    """Counts of the jobs of a batch: all, analysed, with earlier results, and failed."""
+def so_far(counts: Counter[str], total: int, at_work: int, seconds: float) -> str:
+    """Return a text: how many jobs are done, failed and running, and about how long the rest may take.
 
-    total: int  # jobs
-    analysed: int = 0
-    reused: int = 0  # had results already
-    failed: int = 0
+    Args:
+        counts: how many were "analysed", had results already ("there") and "failed".
+        total: jobs.
+        at_work: jobs that run.
+        seconds: since the start.
 
-    @property
-    def ended(self) -> int:
-        """Return how many jobs have ended."""
-        return self.analysed + self.reused + self.failed
-
-    def add(self, answer: RunDone | None) -> None:
-        """Count a job that has ended; None stands for a job that failed."""
-        if answer is None:
-            self.failed += 1
-        else:
-            self.analysed += answer.analysed
-            self.reused += not answer.analysed
-
-    def text(self, at_work: int, seconds: float) -> str:
-        """Return a text: how many jobs are done, failed and running, and about how long the rest may take.
-
-        Example:
-            >>> Tally(200, analysed=12, failed=1).text(2, seconds=60.0)
-            '12 done, 1 failed, 2 at work of 200, about 14 min left'
-        """
-        words = f"{self.analysed + self.reused} done, {self.failed} failed, {at_work} at work of {self.total}"
-        if not self.ended or self.ended == self.total:
-            return words
-        left = seconds / self.ended * (self.total - self.ended)
-        return f"{words}, about {format_seconds(left)} left"
+    Example:
+        >>> so_far(Counter(analysed=12, failed=1), 200, 2, seconds=60.0)
+        '12 done, 1 failed, 2 at work of 200, about 14 min left'
+    """
+    ended = counts.total()
+    words = f"{ended - counts['failed']} done, {counts['failed']} failed, {at_work} at work of {total}"
+    if not ended or ended == total:
+        return words
+    return f"{words}, about {format_seconds(seconds / ended * (total - ended))} left"

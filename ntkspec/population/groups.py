@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol, TypeAlias, TypeVar
 
 from ntkspec.errors import UsageError
+from ntkspec.report.grouping import grouped
 
 Config: TypeAlias = Mapping[str, Any]  # of a run, as its file holds it
 OF_SOURCES = ("image", "mesh", "up", "azimuth")  # entries of a run's task that tell its source and view
@@ -39,10 +40,7 @@ def is_of(result: Result, run_file: Path) -> bool:
 
 def by_name(outcomes: Iterable[AnyResult]) -> dict[str, list[AnyResult]]:
     """Return a dict from each run name to its outcomes, in their order."""
-    groups: dict[str, list[AnyResult]] = {}
-    for outcome in outcomes:
-        groups.setdefault(outcome.name, []).append(outcome)
-    return groups
+    return grouped((outcome.name, outcome) for outcome in outcomes)
 
 
 def by_item(outcomes: Iterable[AnyResult]) -> dict[str, dict[str, AnyResult]]:

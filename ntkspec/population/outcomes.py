@@ -16,7 +16,6 @@ from ntkspec.report.records import SnapshotReport
 from ntkspec.report.thinning import thinned
 from ntkspec.runs.analysis import RunSettings, analyze_run
 from ntkspec.spectral import Spectrum
-from ntkspec.spectral.bounds.checked import CheckedBound
 from ntkspec.store import open_run
 
 POINTS = 48  # of a kept spectrum, evenly spaced on a log axis
@@ -199,8 +198,10 @@ def _stage(snapshot: SnapshotReport) -> Stage:
         certified=(sides["lower"], sides["upper"]) if len(sides) == 2 else None,
         slack=_slack(snapshot.spectra),
         bounds=len(snapshot.bounds),
-        broken=tuple(_broken(snapshot.bounds))
-        + tuple(f"{check.name} of {check.of}" for check in snapshot.checks if not check.holds),
+        broken=(
+            *(f"{b.bound.name} of {b.of}" for b in snapshot.bounds if not b.holds),
+            *(f"{check.name} of {check.of}" for check in snapshot.checks if not check.holds),
+        ),
     )
 
 
@@ -251,10 +252,6 @@ def _slack(spectra: Mapping[str, Spectrum]) -> dict[str, float] | None:
         "share": short(share),
         "compared": both.stop,
     }
-
-
-def _broken(bounds: Iterable[CheckedBound]) -> list[str]:
-    return [f"{checked.bound.name} of {checked.of}" for checked in bounds if not checked.holds]
 
 
 def short(value: float) -> float:

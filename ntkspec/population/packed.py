@@ -17,6 +17,7 @@ from ntkspec.population.groups import check_alike, is_of
 from ntkspec.population.json_files import OTHER_SHAPE, read_json, write_json
 from ntkspec.population.kept import ResultKind, has_members
 from ntkspec.population.outcomes import Outcome, from_dict, outcome
+from ntkspec.report.grouping import grouped
 
 VERSION = 3  # of outcomes; to be raised when the analysis changes: then all is analysed anew
 
@@ -66,9 +67,7 @@ def pack(outcomes: Iterable[Outcome], place: Path, by: Callable[[Outcome], str] 
         place: the folder.
         by: returns the name of an outcome's group, and so of its file.
     """
-    files: dict[str, list[Outcome]] = {}
-    for result in outcomes:
-        files.setdefault(by(result), []).append(result)
+    files = grouped((by(result), result) for result in outcomes)
     for name, group in files.items():
         made: list[Mapping[str, Any]] = []
         for result in group:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TypeVar
 
 from ntkspec.errors import UsageError
-
-Item = TypeVar("Item")
+from ntkspec.report.thinning import few
 
 PICTURES = frozenset({".jpeg", ".jpg", ".png", ".webp", ".bmp", ".tif", ".tiff"})
 MESHES = frozenset({".ply", ".obj", ".stl", ".off", ".glb"})
@@ -46,19 +44,7 @@ def sources_in(
         )
     if not sources:
         raise UsageError(str(folder), expected=f"{wanted} files in it", got="none", remedy=remedy)
-    return tuple(sources if count is None else spread(sources, count))
-
-
-def spread(items: Sequence[Item], count: int) -> Sequence[Item]:
-    """Return `count` of the items, evenly spread from the first to the last, or all if they are fewer.
-
-    Example:
-        >>> spread("abcde", 3)
-        ['a', 'c', 'e']
-    """
-    if count >= len(items):
-        return items
-    return [items[round(i * (len(items) - 1) / max(count - 1, 1))] for i in range(count)]
+    return tuple(sources if count is None else (sources[i] for i in few(len(sources), count)))
 
 
 def check_apart(sources: Iterable[Path]) -> None:

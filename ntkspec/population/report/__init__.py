@@ -4,7 +4,7 @@
 - `enclosures`: means and quantiles of numbers that are known only to lie between two ends;
 - `cohorts`: runs of one label at one snapshot, and their statistics; `labels`: how labels are shown;
 - `wording`, `headline`: the numbers in words, and their table;
-- `spectra_figure`, `metrics_figure`, `figures`: the figures; `page`, `to_csv`, `to_json`: the other files;
+- `spectra_figure`, `metrics_figure`: the figures; `page`, `to_csv`, `to_json`: the other files;
 - `write`: the folder, which is written whole or not at all.
 
 Importing it loads neither matplotlib nor Jinja.

@@ -63,8 +63,7 @@ analyse the run files first
 
 def _fill(population: KeptPopulation, part: Path) -> list[str]:
     """Write all files into an empty folder; return their names in it, the page first."""
-    from ntkspec.population.report.figures import draw_all
-    from ntkspec.population.report.page import render_page
+    from ntkspec.population.report.page import draw_all, render_page
 
     cohorts, labels = cohorts_of(population), shown_labels(population)
     write_text(part / JSON, dumps(population, cohorts))
