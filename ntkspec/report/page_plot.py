@@ -161,21 +161,17 @@ def _look(run: StyledRun, moment: Moment, kernel: int, *, alone: bool) -> dict[s
     by_place = (moment.colour, moment.dark)
     shades = by_place if alone else (moment.shade(run.colour), moment.shade(run.dark, PAPER))
     colour, dark = (run.colour, run.dark) if stage else shades
+    own_dash = ",".join(f"{_WIDTHS['end'] * part:g}px" for part in run.dash)
     return {
         "group": _key(moment),
         "colour": colour,
         "dark": dark,
-        "dash": (stage == "end" and _dash(run)) or _DASHES[stage] if stage else "solid",
+        "dash": (stage == "end" and own_dash) or _DASHES[stage] if stage else "solid",
         "width": _WIDTHS[stage] if stage else _MANY,
         "snapshot": html.escape(moment.name),
         "step": moment.snapshot.step,
         "kernel": kernel,
     }
-
-
-def _dash(run: StyledRun) -> str:
-    """Return a run's own dash in pixels, "" for a solid line."""
-    return ",".join(f"{_WIDTHS['end'] * part:g}px" for part in run.dash)
 
 
 def _curve(spectrum: Spectrum, points: int, look: Mapping[str, object]) -> dict[str, object]:
