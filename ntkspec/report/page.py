@@ -17,8 +17,7 @@ from ntkspec.report.names import kernel_names, named_snapshots, written
 from ntkspec.report.page_details import run_details
 from ntkspec.report.page_plot import plot_data
 from ntkspec.report.page_table import front
-from ntkspec.report.page_title import setting, title
-from ntkspec.report.page_views import VIEWS, heading
+from ntkspec.report.page_texts import VIEWS, heading, setting, title
 from ntkspec.report.plotly import bundle
 from ntkspec.report.records import Report
 from ntkspec.report.style import styled_runs
