@@ -21,10 +21,18 @@ from ntkspec.commands.progress import Say, progress
 from ntkspec.display import counted
 from ntkspec.errors import NtkspecError, UsageError
 from ntkspec.extras import needs_cluster
-from ntkspec.population.analysis_job import RunDone, RunJob, analyse
 from ntkspec.population.batch_request import Batch, read_batch
 from ntkspec.population.batch_request import make_parser as make_parser  # as every command has it
-from ntkspec.population.batched import Gathered, gather, is_reported, remaining, so_far
+from ntkspec.population.batched import (
+    Gathered,
+    RunDone,
+    RunJob,
+    analyse,
+    gather,
+    is_reported,
+    remaining,
+    so_far,
+)
 from ntkspec.population.report import Failed
 from ntkspec.population.report.apart import write_population_apart
 from ntkspec.population.results import note_failure
