@@ -6,7 +6,7 @@
 - `summary`: the table of all runs and the notes on it;
 - `moments`, `through_training`, `thinning`: which snapshots, numbers and points are drawn;
 - `canvas`, `curves`, `legends`, `figures`: the figures; `themes`: their colours on a dark background;
-- `page`, `page_*`, `html`, `plotly`: index.html; `terminal`, `terminal_*`: what is printed;
+- `page`, `page_*`, `html`: index.html; `terminal`, `terminal_*`: what is printed;
 - `to_json`, `from_json`, `tree`, `to_csv`: files of numbers; `write`, `folders`, `places`: where files go.
 """
 
