@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, CancelledError, Executor, Future, wait
 from dataclasses import dataclass, field
 from itertools import islice
@@ -41,7 +41,7 @@ def run_jobs(
     *,
     ahead: Callable[[], int],
     watch: Callable[[int], None] = lambda underway: None,
-) -> Iterator[Ended[Job, Answer]]:
+) -> Generator[Ended[Job, Answer]]:
     """Do all jobs and yield each as it ends, in any order.
 
     Only a few jobs are submitted at a time, so that the memory of the scheduler and of this process does not
