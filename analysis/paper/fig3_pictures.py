@@ -15,8 +15,8 @@ from matplotlib.axes import Axes
 import ntkspec
 from analysis.paper import command
 from analysis.paper.drawing import NAMES, new_axes, new_figure, save
+from analysis.paper.packed import no_runs
 from ntkspec.commands.cli import positive
-from ntkspec.population.packed import no_runs
 from ntkspec.report.records import Picture
 from ntkspec.report.thinning import few
 

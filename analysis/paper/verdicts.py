@@ -9,7 +9,8 @@ from operator import attrgetter
 
 import pandas as pd
 
-from ntkspec.population.intervals import Interval, interval, median, said
+from analysis.paper.ratios import said
+from ntkspec.population.intervals import Interval, interval, median
 from ntkspec.report.compare import Known
 
 FFES, MPES = ("ffe-low", "ffe-medium", "ffe-high"), ("mpe-coarse", "mpe-fine")

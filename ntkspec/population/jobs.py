@@ -10,17 +10,16 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ntkspec.cluster.workers import Cluster
 from ntkspec.errors import NtkspecError, UsageError
-from ntkspec.population.groups import Config, settings_of
 from ntkspec.population.kept import ResultKind
 from ntkspec.population.made_by import made_by
-from ntkspec.population.packed import OUTCOMES
+from ntkspec.population.outcomes import OUTCOMES
 from ntkspec.population.sources import check_apart, sha256
 from ntkspec.population.workers import in_workers
 
@@ -31,6 +30,10 @@ if TYPE_CHECKING:
     from ntkspec.nets.image import ImageTask
     from ntkspec.nets.task import Task
     from ntkspec.nets.training import Training
+
+
+Config: TypeAlias = Mapping[str, Any]  # of a run, as its file holds it
+OF_SOURCES = ("image", "mesh", "up", "azimuth")  # entries of a run's task that tell its source and view
 
 
 @dataclass(frozen=True)
@@ -88,6 +91,17 @@ class Job:
                         got=f"one that differs in {', '.join(keys)}",
                         remedy="choose another folder, or delete it",
                     )
+
+
+def settings_of(config: Config) -> Config:
+    """Return the part of a config that all runs of one name share in a study.
+
+    The keys source, view, label and seed are left out, and so is what made the run. The seed may differ,
+    since a picture keeps its seed when others are added to the study.
+    """
+    task = {key: value for key, value in config.get("task", {}).items() if key not in OF_SOURCES}
+    apart = ("label", "seed", "family", "device", "trained_by", "sha256")
+    return {key: value for key, value in config.items() if key not in apart} | {"task": task}
 
 
 def _differing(ours: Config, theirs: Config) -> list[str]:

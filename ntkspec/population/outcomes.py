@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ntkspec.errors import UsageError
+from ntkspec.population.kept import ResultKind, is_of
 from ntkspec.population.made_by import made_by
 from ntkspec.report.records import SnapshotReport
 from ntkspec.report.thinning import thinned
@@ -21,6 +22,7 @@ from ntkspec.store import open_run
 POINTS = 48  # of a kept spectrum, evenly spaced on a log axis
 TAIL = 8  # further points 1, 2, 4, ... before the end, where spectra fall off
 SLACK = ("least", "median", "share", "compared")  # of Theorem 1
+VERSION = 3  # of outcomes; to be raised when the analysis changes: then all is analysed anew
 DIGITS = 5  # of every number that is kept
 
 
@@ -257,3 +259,24 @@ def _slack(spectra: Mapping[str, Spectrum]) -> dict[str, float] | None:
 def short(value: float) -> float:
     """Round to `DIGITS` significant digits."""
     return float(f"{float(value):.{DIGITS}g}")
+
+
+def known_range(curve: Curve) -> tuple[float, float]:
+    """Return the least and the largest value that lambda_min may have.
+
+    Both are lambda_min itself if it is known; otherwise they are 0 and the floor.
+    """
+    if curve.lambda_min is None:
+        return 0.0, curve.floor
+    return curve.lambda_min, curve.lambda_min
+
+
+OUTCOMES: ResultKind[Outcome] = ResultKind(
+    name="outcome",
+    title="an outcome",
+    version=VERSION,
+    make=outcome,
+    to_tree=asdict,
+    from_tree=from_dict,
+    belongs=is_of,
+)
