@@ -5,6 +5,7 @@ Run files and results that exist are not made again, so a population that was st
 
 from __future__ import annotations
 
+import hashlib
 import os
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,7 +21,6 @@ from ntkspec.errors import NtkspecError, UsageError
 from ntkspec.population.kept import ResultKind
 from ntkspec.population.made_by import made_by
 from ntkspec.population.outcomes import OUTCOMES
-from ntkspec.population.sources import check_apart, sha256
 from ntkspec.population.workers import in_workers
 
 if TYPE_CHECKING:
@@ -134,6 +134,29 @@ def _say_of_others(jobs: Sequence[Job]) -> None:
         if others:
             print(f"note: {study} also holds {', '.join(others[:3])}{', ...' if len(others) > 3 else ''}: "
                   f"{len(others)} not asked for, which tables and figures count as well")  # fmt: skip
+
+
+def check_apart(sources: Iterable[Path]) -> None:
+    """Require that no picture or mesh occurs twice.
+
+    Raises:
+        UsageError: two files have the same bytes.
+    """
+    seen: dict[str, Path] = {}
+    for source in sorted(sources):
+        other = seen.setdefault(sha256(source), source)
+        if other != source:
+            raise UsageError(
+                str(source),
+                expected="a picture or mesh that differs from the others",
+                got=f"the bytes of {other}",
+                remedy="take one of the two away",
+            )
+
+
+def sha256(source: Path) -> str:
+    """Return the sha256 of a file's bytes, in hexadecimal."""
+    return hashlib.sha256(source.read_bytes()).hexdigest()
 
 
 def work(job: Job) -> str:
