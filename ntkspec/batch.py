@@ -34,7 +34,7 @@ from ntkspec.population.batched import (
     so_far,
 )
 from ntkspec.population.report import Failed
-from ntkspec.population.report.apart import write_population_apart
+from ntkspec.population.report.write import write_population_apart
 from ntkspec.population.results import note_failure
 from ntkspec.report.write import JSON, PAGE
 from ntkspec.runs.shared_kernels import write_kernels_with

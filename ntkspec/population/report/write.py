@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import pickle
+import subprocess
+import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from ntkspec.errors import OutputError
 from ntkspec.population.report.cohorts import cohorts_of
 from ntkspec.population.report.labels import shown_labels
 from ntkspec.population.report.reading import Failed, KeptPopulation, read_population
@@ -59,6 +63,27 @@ analyse the run files first
     check_folder(folder)
     population = read_population(reports, failures, broken)
     return FOLDER.write(folder, lambda part: _fill(population, part))
+
+
+def write_population_apart(
+    reports: Sequence[Path], folder: Path, failures: Sequence[Failed], broken: Sequence[str]
+) -> None:
+    """Call `write_population` in another process: it needs much memory, and this one may run for days.
+
+    Raises:
+        OutputError: the other process failed, and has printed why.
+    """
+    arguments = pickle.dumps((reports, folder, failures, broken))
+    words = [sys.executable, "-m", "ntkspec.population.report"]
+    try:  # in a session of its own: Ctrl-C reaches this process alone, whose `run` then ends the other
+        subprocess.run(words, input=arguments, check=True, start_new_session=True)
+    except subprocess.CalledProcessError as error:
+        raise OutputError(
+            str(folder),
+            expected="a report of all runs",
+            got=f"an end with code {error.returncode}",
+            remedy="see the line above; the results of the runs are kept",
+        ) from None
 
 
 def _fill(population: KeptPopulation, part: Path) -> list[str]:
