@@ -14,9 +14,11 @@ import tarfile
 import tempfile
 from pathlib import Path
 
-from ntkspec.report.plotly import BUNDLE, DIGEST, LICENCE, shipped
+from ntkspec.report.page import BUNDLE
 
 PACKAGE = "plotly.js-basic-dist-min"
+FOLDER = Path(__file__).parents[1] / "ntkspec" / "report"
+LICENCE, DIGEST = "plotly-basic.LICENSE.txt", "plotly-basic.sha256"
 
 
 def main() -> None:
@@ -29,12 +31,17 @@ def main() -> None:
         sys.exit(
             f"{PACKAGE} {version}: expected SHA-256 {known}, got {digest}; find out why before you ship it"
         )
-    folder = Path(__file__).parents[1] / "ntkspec" / "report"
-    (folder / BUNDLE).write_bytes(gzip.compress(script, 9, mtime=0))
-    (folder / LICENCE).write_bytes(licence)
-    (folder / DIGEST).write_text(f"{digest}  {wanted}\n", encoding="ascii")
-    size = (folder / BUNDLE).stat().st_size
+    (FOLDER / BUNDLE).write_bytes(gzip.compress(script, 9, mtime=0))
+    (FOLDER / LICENCE).write_bytes(licence)
+    (FOLDER / DIGEST).write_text(f"{digest}  {wanted}\n", encoding="ascii")
+    size = (FOLDER / BUNDLE).stat().st_size
     print(f"{PACKAGE} {wanted}: {len(script):,} bytes, {size:,} compressed, SHA-256 {digest}")
+
+
+def shipped() -> tuple[str, str]:
+    """Return the SHA-256 of the inflated bundle, in hexadecimal digits, and its version."""
+    digest, version = (FOLDER / DIGEST).read_text(encoding="ascii").split()
+    return digest, version
 
 
 def fetch(version: str) -> tuple[bytes, bytes]:

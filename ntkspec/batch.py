@@ -21,12 +21,20 @@ from ntkspec.commands.progress import Say, progress
 from ntkspec.display import counted
 from ntkspec.errors import NtkspecError, UsageError
 from ntkspec.extras import needs_cluster
-from ntkspec.population.analysis_job import RunDone, RunJob, analyse
 from ntkspec.population.batch_request import Batch, read_batch
 from ntkspec.population.batch_request import make_parser as make_parser  # as every command has it
-from ntkspec.population.batched import Gathered, Tally, gather, is_reported, remaining
+from ntkspec.population.batched import (
+    Gathered,
+    RunDone,
+    RunJob,
+    analyse,
+    gather,
+    is_reported,
+    remaining,
+    so_far,
+)
 from ntkspec.population.report import Failed
-from ntkspec.population.report.apart import write_population_apart
+from ntkspec.population.report.write import write_population_apart
 from ntkspec.population.results import note_failure
 from ntkspec.report.write import JSON, PAGE
 from ntkspec.runs.shared_kernels import write_kernels_with
@@ -49,18 +57,18 @@ def _do(batch: Batch) -> int:
     todo = remaining(files, batch.job)
     if batch.dry_run:
         return _show(batch, todo)
-    tally = _analyse(batch, todo)
-    already = len(files) - len(todo) + tally.reused
+    counts = _analyse(batch, todo)
+    analysed, already, failed = counts["analysed"], len(files) - len(todo) + counts["there"], counts["failed"]
     if not batch.quiet:
-        counts = f"{counted(run=tally.analysed)} analysed, {already} there already, {tally.failed} failed"
-        print(f"{counts}: {batch.results}")
-    if not tally.analysed + already:
-        return FAILED if tally.failed else DONE
+        words = f"{counted(run=analysed)} analysed, {already} there already, {failed} failed"
+        print(f"{words}: {batch.results}")
+    if not analysed + already:
+        return FAILED if failed else DONE
     of_all = batch.cluster is not None  # not of a share, beside which others are analysed
     gathered = gather(batch.results, batch.job.settings, None if of_all else files)
     if of_all:
         _report(batch, gathered, anew=batch.job.again)
-    return FAILED if tally.failed or gathered.broken else DONE
+    return FAILED if failed or gathered.broken else DONE
 
 
 def _kernels(batch: Batch, folder: Path) -> int:
@@ -111,20 +119,22 @@ def _show(batch: Batch, todo: Sequence[RunJob]) -> int:
     return DONE
 
 
-def _analyse(batch: Batch, todo: Sequence[RunJob]) -> Tally:
-    """Do the jobs, print each failure at once, and return the counts."""
-    tally = Tally(len(todo))
+def _analyse(batch: Batch, todo: Sequence[RunJob]) -> Counter[str]:
+    """Do the jobs, print each failure at once, and return the counts; see `so_far`."""
+    counts: Counter[str] = Counter()
     if todo:
         with progress(quiet=batch.quiet) as say:
-            for ended in _ends(batch.cluster, todo, tally, say):
-                tally.add(ended.answer)
+            for ended in _ends(batch.cluster, todo, counts, say):
                 if ended.error is not None:
+                    counts["failed"] += 1
                     reason = _reason(ended.job.run, ended.error)
                     note_failure(batch.results, Failed(ended.job.run, reason), batch.job.settings)
                     line_on_stderr(f"failed: {ended.job.run}: {reason}")
-                for statement in ended.answer.broken if ended.answer else ():
-                    line_on_stderr(f"warning: {statement}")
-    return tally
+                if ended.answer is not None:
+                    counts["analysed" if ended.answer.analysed else "there"] += 1
+                    for statement in ended.answer.broken:
+                        line_on_stderr(f"warning: {statement}")
+    return counts
 
 
 def _reason(run: str, error: Exception) -> str:
@@ -132,11 +142,13 @@ def _reason(run: str, error: Exception) -> str:
     return in_words(error)[0].removeprefix(f"{run}: ")
 
 
-def _ends(cluster: Cluster | None, todo: Sequence[RunJob], tally: Tally, say: Say) -> Iterator[RunEnded]:
+def _ends(
+    cluster: Cluster | None, todo: Sequence[RunJob], counts: Counter[str], say: Say
+) -> Iterator[RunEnded]:
     start = time.monotonic()
 
     def at_work(count: int) -> None:
-        say(tally.text(count, time.monotonic() - start))
+        say(so_far(counts, len(todo), count, time.monotonic() - start))
 
     if cluster is None:
         yield from _in_this_process(todo, at_work)

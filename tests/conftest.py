@@ -34,7 +34,7 @@ def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
     """Reports without figures, for tests that look at none: drawing takes most of the time."""
     monkeypatch.setattr("ntkspec.report.figures.draw_all", lambda *_: iter(()))
     monkeypatch.setattr("ntkspec.report.figures.ablation.draw", lambda *_, **__: None)
-    monkeypatch.setattr("ntkspec.population.report.figures.draw_all", lambda *_: iter(()))
+    monkeypatch.setattr("ntkspec.population.report.page.draw_all", lambda *_: iter(()))
 
 
 # Entered once, not for each test: a variable that comes and goes breaks what Dask's threads start meanwhile.

@@ -22,8 +22,7 @@ from ntkspec.analyze import analyze_runs, main
 from ntkspec.errors import OutputError, UsageError
 from ntkspec.jacobian import Jacobian
 from ntkspec.kernel import enclosure
-from ntkspec.report.compare import unique_labels
-from ntkspec.report.decades import decades_between
+from ntkspec.report.compare import decades_between, unique_labels
 from ntkspec.store import open_run
 
 

@@ -20,8 +20,7 @@ import pytest
 
 import ntkspec
 from ntkspec import batch
-from ntkspec.population.analysis_job import RunJob, analyse
-from ntkspec.population.batched import remaining, run_files
+from ntkspec.population.batched import RunJob, analyse, remaining, run_files
 from ntkspec.population.report import write_population
 from ntkspec.population.results import all_made, asked, identify
 from ntkspec.report import read_report
@@ -285,7 +284,7 @@ def test_what_was_known_of_a_file_that_is_bad_now_is_not_reported(runs):
 
 
 def test_what_does_not_hold_is_not_forgotten(runs, monkeypatch, capsys):
-    monkeypatch.setattr("ntkspec.population.analysis_job.failures", lambda report: ("2 + 2 = 5",))
+    monkeypatch.setattr("ntkspec.population.batched.failures", lambda report: ("2 + 2 = 5",))
     assert one_process() == 1
     assert capsys.readouterr().err == "warning: 2 + 2 = 5\n" * 4
     assert one_process() == 1  # nothing is left to do, here and below
@@ -335,7 +334,7 @@ def test_a_file_that_changes_meanwhile(runs, monkeypatch):
         os.utime(path, ns=(5, 5))
         return analyze_run(*words, **named)
 
-    monkeypatch.setattr("ntkspec.population.analysis_job.analyze_run", slow)
+    monkeypatch.setattr("ntkspec.population.batched.analyze_run", slow)
     with pytest.raises(ntkspec.errors.RunFileError, match="stays as it is while it is analysed"):
         analyse(RunJob(str(path), str(runs.parent / "results"), CPU))
     assert not (runs.parent / "results").exists()

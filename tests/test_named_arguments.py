@@ -24,6 +24,7 @@ from ntkspec.__main__ import MODULES
 from ntkspec.analyze import main
 from ntkspec.cluster.workers import Cluster
 from ntkspec.errors import NtkspecError, OutputError, UsageError
+from ntkspec.jacobian import check_outputs
 from ntkspec.nets.config import TrainConfig
 from ntkspec.report.compare import find_baseline
 from ntkspec.report.places import Places
@@ -215,6 +216,14 @@ def test_arguments_of_another_name_and_numbers(fail, said, typed):
         fail()
     assert said in str(refused.value)
     assert typed in refused.value.at_command_line()
+
+
+def test_an_output_mode_is_named_as_it_was_given():
+    with pytest.raises(UsageError) as refused:
+        check_outputs(9, 3)
+    said = "expected 'trace', 'full' or an output number from 0 to 2, got 9"
+    assert str(refused.value) == f"outputs: {said}"
+    assert refused.value.at_command_line() == f"--outputs: {said}"
 
 
 def test_labels_and_paths_stay(tmp_path):

@@ -25,7 +25,7 @@ from ntkspec.report.from_json import read_report
 from ntkspec.report.to_json import to_json
 from ntkspec.report.write import write_json_file
 from ntkspec.runs.analysis import RunSettings, analyze_run
-from ntkspec.runs.samples import digest, draw
+from ntkspec.runs.settings import digest, draw
 from ntkspec.spectral import distance
 
 GOLDEN = Path(__file__).parent.parent / "data" / "golden"

@@ -29,8 +29,7 @@ from ntkspec.errors import (
 )
 from ntkspec.kernel import files
 from ntkspec.report.places import names_in_file
-from ntkspec.runs.samples import drawn
-from ntkspec.runs.settings import RunSettings
+from ntkspec.runs.settings import RunSettings, drawn
 from ntkspec.runs.shared_kernels import compute_square, write_kernels_with
 from ntkspec.spectral.ablation import sums_of_blocks
 

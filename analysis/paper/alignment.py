@@ -23,14 +23,14 @@ import numpy as np
 from analysis.paper import command
 from analysis.paper.alignment_verdicts import QUALITY, STAGES, all_claims, table, taus
 from analysis.paper.drawing import COLOURS, NAMES, legend, line, new_axes, new_figure, save
+from analysis.paper.groups import by_name, check_alike, require
 from analysis.paper.held_out import LEARNT, SHARE
+from analysis.paper.packed import no_runs
 from analysis.paper.verdicts import in_words, to_tree
 from ntkspec.errors import UsageError
 from ntkspec.population.aligned import ALIGNED, LEADING, Aligned, from_dict
-from ntkspec.population.groups import by_name, check_alike, require, settings_of
-from ntkspec.population.jobs import Job
+from ntkspec.population.jobs import Job, settings_of
 from ntkspec.population.json_files import OTHER_SHAPE, read_json, write_json
-from ntkspec.population.packed import no_runs
 
 TOGETHER = 5  # pictures that are trained at once
 TITLES_OF_STAGES = dict(zip(STAGES, ("Kernel before training", "Halfway", "At the end"), strict=True))

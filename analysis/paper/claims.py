@@ -23,10 +23,11 @@ from analysis.paper.claims_of_quality import (
 )
 from analysis.paper.claims_of_spectra import crossing, over_baseline, over_fourier, theorem1, without_grid
 from analysis.paper.drawing import NAMES
+from analysis.paper.groups import by_item, require
 from analysis.paper.tables import runs_of
 from analysis.paper.verdicts import Claim, Part, Population, in_words, to_tree
 from ntkspec.errors import UsageError
-from ntkspec.population.groups import by_item, require, settings_of
+from ntkspec.population.jobs import settings_of
 from ntkspec.population.json_files import write_json
 from ntkspec.population.made_by import made_by
 from ntkspec.population.outcomes import Outcome

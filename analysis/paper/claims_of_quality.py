@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from analysis.paper.drawing import NAMES
+from analysis.paper.ratios import decades
 from analysis.paper.sweeps import FEATURES, fourier, multigrid
 from analysis.paper.tables import curves, metrics, stages
 from analysis.paper.verdicts import (
@@ -23,7 +24,7 @@ from analysis.paper.verdicts import (
     at_least,
     opposite,
 )
-from ntkspec.population.intervals import decades, known_range
+from ntkspec.population.outcomes import known_range
 
 METRICS = ("psnr_db", "ms_ssim")
 DOUBLING_DB = 0.5  # a doubling of frequency or resolution that gains less has saturated

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.paper.drawing import NAMES, STAGES
+from analysis.paper.ratios import decades, resolved
 from analysis.paper.tables import curves, smallest
 from analysis.paper.verdicts import (
     FFES,
@@ -23,9 +24,8 @@ from analysis.paper.verdicts import (
     majority,
     opposite,
 )
-from ntkspec.population.intervals import decades, resolved
 from ntkspec.population.outcomes import Curve, indices
-from ntkspec.report.decades import Known
+from ntkspec.report.compare import Known
 from ntkspec.report.words import sci_down
 
 APART = 0.05  # decades by which curves must part to count as apart, and an MPE to be lifted

@@ -9,14 +9,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 
+from analysis.paper.packed import load
+from analysis.paper.sources import PICTURES, sources_in
 from ntkspec.cluster.profile import read_profile
 from ntkspec.cluster.shares import devices
 from ntkspec.cluster.workers import LOCAL, SLURM, Cluster
 from ntkspec.commands.cli import DONE, Parser, positive, run_command
 from ntkspec.errors import UsageError
 from ntkspec.population.jobs import Job, run_all
-from ntkspec.population.packed import load
-from ntkspec.population.sources import PICTURES, sources_in
 
 SCALE = {
     "side": "pixels a side",

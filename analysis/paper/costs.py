@@ -30,6 +30,7 @@ from typing import TYPE_CHECKING, Any
 
 from analysis.paper import command
 from analysis.paper.drawing import NAMES
+from analysis.paper.sources import PICTURES
 from analysis.paper.tables import markdown
 from ntkspec.commands.cli import positive
 from ntkspec.nets.config import TrainConfig
@@ -37,7 +38,6 @@ from ntkspec.nets.presets import PRESETS, resolve
 from ntkspec.population.jobs import coloured
 from ntkspec.population.json_files import write_json
 from ntkspec.population.made_by import made_by
-from ntkspec.population.sources import PICTURES
 
 if TYPE_CHECKING:
     from ntkspec.nets.image import ImageTask

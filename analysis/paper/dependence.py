@@ -20,13 +20,14 @@ from typing import Any
 import pandas as pd
 
 from analysis.paper import command
+from analysis.paper.groups import require
+from analysis.paper.ratios import decades, said
 from analysis.paper.sweeps import FEATURES, FINEST, PATTERNS, SAMPLES, SIGMAS, WIDTHS, fourier, multigrid
 from analysis.paper.tables import markdown, mean, runs_of, stages
 from analysis.paper.verdicts import OVER_BASELINE, OVER_FFE
 from analysis.paper.weights import RATES, load_weights
 from ntkspec.errors import UsageError
-from ntkspec.population.groups import require
-from ntkspec.population.intervals import decades, median, said
+from ntkspec.population.intervals import median
 from ntkspec.population.outcomes import Outcome
 
 HEAD = ["MPE over baseline, decades", "dB", "MPE over FFE, decades", "dB", "on every picture"]

@@ -13,9 +13,9 @@ from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 from PIL import Image
 
+from analysis.paper.ratios import resolved
 from ntkspec.errors import UsageError
 from ntkspec.nets.presets import PRESETS
-from ntkspec.population.intervals import resolved
 from ntkspec.population.outcomes import Curve, indices
 from ntkspec.report.canvas import new_axes, new_figure, to_bytes
 

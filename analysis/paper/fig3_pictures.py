@@ -15,10 +15,10 @@ from matplotlib.axes import Axes
 import ntkspec
 from analysis.paper import command
 from analysis.paper.drawing import NAMES, new_axes, new_figure, save
+from analysis.paper.packed import no_runs
 from ntkspec.commands.cli import positive
-from ntkspec.population.packed import no_runs
-from ntkspec.population.sources import spread
 from ntkspec.report.records import Picture
+from ntkspec.report.thinning import few
 
 SHOWN = {
     "psnr_db": "{:.1f} dB",
@@ -33,7 +33,7 @@ def draw(study: Path, output: Path, count: int) -> None:
     items = sorted({path.parent for path in study.glob("*/*.h5")})
     if not items:
         raise no_runs(study)
-    chosen = spread(items, count)
+    chosen = [items[i] for i in few(len(items), count)]
     columns = 1 + len(NAMES)
     figure = new_figure(1.9 * columns, 2.25 * len(chosen))
     panels = iter(new_axes(figure, len(chosen), columns, share=False))

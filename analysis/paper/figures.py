@@ -14,8 +14,8 @@ from pathlib import Path
 
 from analysis.paper import command, drawing
 from analysis.paper.drawing import COLOURS, NAMES, STAGES
+from analysis.paper.groups import require
 from analysis.paper.tables import curves, runs_of
-from ntkspec.population.groups import require
 from ntkspec.population.outcomes import Outcome
 
 NO_GRID = "#00796b"

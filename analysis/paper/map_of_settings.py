@@ -23,13 +23,14 @@ from matplotlib.axes import Axes
 from analysis.paper import command
 from analysis.paper.dependence import Setting, settings
 from analysis.paper.drawing import COLOURS, new_axes, new_figure, save, ticks
+from analysis.paper.groups import require
+from analysis.paper.ratios import decades
 from analysis.paper.sweeps import FEATURES, FINEST, SIGMAS, fourier, multigrid
 from analysis.paper.tables import curves, intervals, runs_of
 from analysis.paper.weights import load_weights
-from ntkspec.population.groups import require
-from ntkspec.population.intervals import decades, known_range, median
-from ntkspec.population.outcomes import Curve, Outcome
-from ntkspec.report.decades import known_decades
+from ntkspec.population.intervals import median
+from ntkspec.population.outcomes import Curve, Outcome, known_range
+from ntkspec.report.compare import known_decades
 
 KINDS = {
     "baseline": ("baseline", COLOURS["baseline"]),

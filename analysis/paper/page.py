@@ -27,6 +27,7 @@ from analysis.paper import (
     map_of_settings,
 )
 from analysis.paper.claims import STUDIES, all_claims, write
+from analysis.paper.packed import load, pack
 from analysis.paper.scaling_table import table
 from analysis.paper.tables import markdown
 from analysis.paper.verdicts import Claim
@@ -34,7 +35,6 @@ from analysis.paper.weights import load_weights
 from ntkspec.population.aligned import Aligned
 from ntkspec.population.json_files import read_json
 from ntkspec.population.outcomes import Outcome
-from ntkspec.population.packed import load, pack
 
 FURTHER = (activations.STUDY, interpolation.STUDY, held_out.STUDY)  # beyond the paper
 PAGE = Path(__file__).parents[2] / "docs" / "paper.md"

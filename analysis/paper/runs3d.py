@@ -9,10 +9,10 @@ near the surface.
 from __future__ import annotations
 
 from analysis.paper import command
+from analysis.paper.sources import MESHES
 from analysis.paper.study import trainings
 from ntkspec.errors import UsageError
 from ntkspec.nets.presets import PRESETS
-from ntkspec.population.sources import MESHES
 
 
 def main() -> None:

@@ -11,8 +11,8 @@ import h5py
 import numpy as np
 
 from analysis.paper import command
+from analysis.paper.packed import no_runs
 from ntkspec.errors import UsageError
-from ntkspec.population.packed import no_runs
 
 
 def same(one: Path, other: Path) -> dict[str, bool]:

@@ -12,8 +12,8 @@ import pandas as pd
 
 from analysis.paper import command
 from analysis.paper.drawing import NAMES
+from analysis.paper.groups import require
 from analysis.paper.tables import curves, enclosure, markdown, mean, runs_of, smallest, stages
-from ntkspec.population.groups import require
 from ntkspec.population.outcomes import Outcome
 
 QUALITY = {  # title -> metric, and its digits

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from analysis.paper import command
-from ntkspec.population.groups import require
+from analysis.paper.groups import require
+from analysis.paper.packed import load, pack
 from ntkspec.population.jobs import Job
 from ntkspec.population.outcomes import Outcome
-from ntkspec.population.packed import load, pack
 
 Settings = Mapping[str, Any]  # of `ntkspec.nets.presets.resolve`
 MID_AND_END = frozenset({"mid", "end"})

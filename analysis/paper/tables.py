@@ -13,8 +13,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ntkspec.population.groups import Result
-from ntkspec.population.intervals import Seeds, decades, interval, median, said
+from analysis.paper.ratios import decades, said
+from ntkspec.population.intervals import Seeds, interval, median
+from ntkspec.population.kept import Result
 from ntkspec.population.outcomes import Curve, Outcome, Stage
 from ntkspec.report.words import sci_down, sci_up
 

@@ -10,8 +10,9 @@ from typing import Any
 
 import pandas as pd
 
-from ntkspec.population.intervals import Interval, interval, median, said
-from ntkspec.report.decades import Known
+from analysis.paper.ratios import said
+from ntkspec.population.intervals import Interval, interval, median
+from ntkspec.report.compare import Known
 
 FFES, MPES = ("ffe-low", "ffe-medium", "ffe-high"), ("mpe-coarse", "mpe-fine")
 # What the paper finds an MPE to gain: decades of lambda_min, and quality.

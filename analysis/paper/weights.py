@@ -13,10 +13,10 @@ from typing import Any
 
 import ntkspec
 from analysis.paper import command
+from analysis.paper.packed import no_runs
 from ntkspec.errors import UsageError
 from ntkspec.population.json_files import OTHER_SHAPE, read_json, write_json
 from ntkspec.population.made_by import made_by
-from ntkspec.population.packed import no_runs
 
 RATES = (0.01, 0.1, 1.0, 10.0, 100.0)
 RUN = "mpe-width64.h5"

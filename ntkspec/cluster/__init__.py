@@ -2,9 +2,9 @@
 
 - `profile`: what a worker is given, read from TOML;
 - `shares`: the share of its machine that a worker takes: memory, and one device;
-- `workers`: the processes, behind an interface of `concurrent.futures`;
+- `workers`: the processes, on this machine (`local`) or elsewhere;
 - `slurm`: jobs of SLURM, and the script that starts one;
-- `jobs`: jobs of any kind on such workers; one that fails does not stop the others.
+- `jobs`: jobs of any kind on such workers, behind an interface of `concurrent.futures`.
 
 Only `workers` and `slurm` import Dask, when one of their functions needs it.
 """

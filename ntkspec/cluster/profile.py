@@ -85,11 +85,13 @@ def _text(name: str) -> str:
         _refuse("⟦--profile⟧", f"{', '.join(SHIPPED)} or a TOML file", f"{name!r}, {reason}")
 
 
-def _record(where: str, kind: type[Record], content: Mapping[str, object]) -> Record:
+def _record(where: str, kind: type[Record], content: object) -> Record:
     """Return a dataclass with the values of a TOML table.
 
     Raise `UsageError` if a key is not a field, or if a field without a default has no key.
     """
+    if not isinstance(content, dict):
+        _refuse(where, "a table", shown(content))
     by_name = {field.name: field for field in fields(kind)}
     strange = sorted(content.keys() - by_name.keys())
     if strange:
@@ -131,14 +133,8 @@ _READERS: Mapping[str, Callable[[str, object], Any]] = {  # by the type of a fie
     "float": _number,
     "str": _words,
     "tuple[str, ...]": _lines,
-    "SlurmJob": lambda where, value: _record(where, SlurmJob, _table(where, value)),
+    "SlurmJob": lambda where, value: _record(where, SlurmJob, value),
 }
-
-
-def _table(where: str, value: object) -> Mapping[str, object]:
-    if not isinstance(value, dict):
-        _refuse(where, "a table", shown(value))
-    return value
 
 
 def _refuse(where: str, expected: str, got: str) -> NoReturn:

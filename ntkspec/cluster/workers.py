@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from ntkspec._io import first_line
 from ntkspec._version import __version__
-from ntkspec.cluster.pool import Patience, Workers
+from ntkspec.cluster.jobs import Patience, Workers
 from ntkspec.cluster.profile import read_profile
 from ntkspec.cluster.shares import devices, workers_for
 from ntkspec.errors import ClusterError, UsageError

@@ -134,23 +134,18 @@ def line_on_stderr(text: str) -> None:
 def begin(*, trials: bool = False) -> None:
     """Prepare the process of a command; called in its first lines, and never when its module is imported.
 
+    During the half second in which a command imports NumPy and SciPy, Ctrl-C ends it silently, and an
+    exception ends it with one line and its exit code.
+
     Args:
         trials: start the server that opens untrusted files, so that it is ready after this process's imports.
-    """
-    quiet_interrupts()
-    if trials:
-        sandbox.start("ntkspec.store")
-
-
-def quiet_interrupts() -> None:
-    """Set what happens during the half second in which a command imports NumPy and SciPy.
-
-    Ctrl-C then ends it silently, and an exception ends it with one line and its exit code.
     """
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _leave)
     if sys.excepthook is sys.__excepthook__:
         sys.excepthook = _leave_with
+    if trials:
+        sandbox.start("ntkspec.store")
 
 
 def _leave(*_: object) -> NoReturn:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import fields
 from typing import get_args
 
 from ntkspec.backend import Choice, Precision
@@ -83,20 +84,8 @@ def settings_of(options: argparse.Namespace) -> RunSettings:
             got="all samples",
             remedy="add ⟦--samples⟧ N, or leave it out",
         )
-    return RunSettings(
-        snapshot=options.snapshot,
-        method=options.method,
-        k=options.k,
-        outputs=options.outputs,
-        drop=tuple(map(tuple, options.drop)),
-        backend=options.backend,
-        precision=options.precision,
-        memory=options.memory,
-        check=options.check,
-        samples=options.samples,
-        seed=options.seed or 0,
-        alignment=options.alignment,
-    )
+    settings = {field.name: getattr(options, field.name) for field in fields(RunSettings)}
+    return RunSettings(**settings | {"drop": tuple(map(tuple, options.drop)), "seed": options.seed or 0})
 
 
 def _outputs(text: str) -> Outputs:

@@ -29,7 +29,7 @@ def check_outputs(outputs: Outputs, c: int) -> Outputs:
     if isinstance(outputs, int | np.integer) and not isinstance(outputs, bool) and 0 <= outputs < c:
         return int(outputs)
     raise UsageError(
-        "outputs",
+        "⟦--outputs⟧",
         expected=f"'trace', 'full' or an output number from 0 to {c - 1}",
         got=shown(outputs),
     )

@@ -5,11 +5,11 @@ beside it: `goldfish/mpe-fine.h5` and `goldfish/mpe-fine.json`.
 
 - `workers`: do jobs in worker processes, with a line for each and a list of those that failed;
 - `jobs`: the job that trains one configuration on some sources and analyses the run files;
-- `sources`: find pictures and meshes to learn from in folders;
 - `kept`: read and write results beside run files; they are whole, of one version and newer than their runs;
-- `outcomes`, `analysed`: what is kept of a run, and how it is computed; `groups`: outcomes by name or item;
-- `packed`: put a whole population into a few files;
-- `made_by`: machine, versions and commit, which every result states.
+- `outcomes`, `aligned`: what is kept of a run, and how it is computed;
+- `made_by`: machine, versions and commit, which every result states;
+- `batch_request`, `batched`, `results`, `report`: batches of run files, and what is reported on all of them;
+- `intervals`: bootstrap intervals over runs or items.
 
 Importing any of them loads no PyTorch; a job that trains does.
 """

@@ -14,11 +14,9 @@ from numpy.typing import NDArray
 from ntkspec.errors import UsageError
 from ntkspec.jacobian import Jacobian
 from ntkspec.kernel.distance import kernel_distance
-from ntkspec.population.analysed import curve_of, short
-from ntkspec.population.groups import is_of
-from ntkspec.population.intervals import known_range
-from ntkspec.population.kept import ResultKind
+from ntkspec.population.kept import ResultKind, is_of
 from ntkspec.population.made_by import made_by
+from ntkspec.population.outcomes import curve_of, known_range, short
 from ntkspec.spectral.alignment import alignment
 from ntkspec.store import open_run
 

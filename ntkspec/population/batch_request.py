@@ -14,8 +14,7 @@ from ntkspec.commands.cli import Parser, positive
 from ntkspec.commands.run_options import add_settings, settings_of
 from ntkspec.errors import UsageError
 from ntkspec.machine.memory import budget_bytes
-from ntkspec.population.analysis_job import RunJob
-from ntkspec.population.batched import run_files, share_of
+from ntkspec.population.batched import RunJob, run_files, share_of
 from ntkspec.population.report import check_folder
 from ntkspec.report.folders import resolved
 

@@ -1,21 +1,39 @@
-"""Find the run files of a batch and those that have results, and count the jobs that are done."""
+"""Find the run files of a batch, analyse one of them, and gather the results of all."""
 
 from __future__ import annotations
 
+import atexit
+import contextlib
+import functools
 import glob
 import os
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from ntkspec import sandbox
+from ntkspec.backend import select
 from ntkspec.display import format_seconds
-from ntkspec.errors import UsageError
-from ntkspec.population.analysis_job import RunDone, RunJob
+from ntkspec.errors import RunFileError, UsageError
 from ntkspec.population.json_files import OTHER_SHAPE, read_json
 from ntkspec.population.report import Failed
 from ntkspec.population.report.write import FOLDER, JSON
-from ntkspec.population.results import Made, all_failures, all_made, asked, is_whole
-from ntkspec.runs.analysis import RunSettings
+from ntkspec.population.results import (
+    Made,
+    all_failures,
+    all_made,
+    asked,
+    find,
+    forget_failure,
+    identify,
+    is_whole,
+    remember,
+    write_results,
+)
+from ntkspec.report.compare import assemble
+from ntkspec.report.summary import failures
+from ntkspec.runs.analysis import RunSettings, analyze_run
 
 
 def run_files(patterns: Sequence[str]) -> list[str]:
@@ -169,37 +187,83 @@ def is_reported(population: Path, gathered: Gathered) -> bool:
     return whole and same and failures == list(gathered.failures)
 
 
-@dataclass
-class Tally:
-    """Counts of the jobs of a batch: all, analysed, with earlier results, and failed."""
+def so_far(counts: Counter[str], total: int, at_work: int, seconds: float) -> str:
+    """Return a text: how many jobs are done, failed and running, and about how long the rest may take.
 
-    total: int  # jobs
-    analysed: int = 0
-    reused: int = 0  # had results already
-    failed: int = 0
+    Args:
+        counts: how many were "analysed", had results already ("there") and "failed".
+        total: jobs.
+        at_work: jobs that run.
+        seconds: since the start.
 
-    @property
-    def ended(self) -> int:
-        """Return how many jobs have ended."""
-        return self.analysed + self.reused + self.failed
+    Example:
+        >>> so_far(Counter(analysed=12, failed=1), 200, 2, seconds=60.0)
+        '12 done, 1 failed, 2 at work of 200, about 14 min left'
+    """
+    ended = counts.total()
+    words = f"{ended - counts['failed']} done, {counts['failed']} failed, {at_work} at work of {total}"
+    if not ended or ended == total:
+        return words
+    return f"{words}, about {format_seconds(seconds / ended * (total - ended))} left"
 
-    def add(self, answer: RunDone | None) -> None:
-        """Count a job that has ended; None stands for a job that failed."""
-        if answer is None:
-            self.failed += 1
-        else:
-            self.analysed += answer.analysed
-            self.reused += not answer.analysed
 
-    def text(self, at_work: int, seconds: float) -> str:
-        """Return a text: how many jobs are done, failed and running, and about how long the rest may take.
+@dataclass(frozen=True)
+class RunJob:
+    """A run file to analyse, and how."""
 
-        Example:
-            >>> Tally(200, analysed=12, failed=1).text(2, seconds=60.0)
-            '12 done, 1 failed, 2 at work of 200, about 14 min left'
-        """
-        words = f"{self.analysed + self.reused} done, {self.failed} failed, {at_work} at work of {self.total}"
-        if not self.ended or self.ended == self.total:
-            return words
-        left = seconds / self.ended * (self.total - self.ended)
-        return f"{words}, about {format_seconds(left)} left"
+    run: str  # its absolute path
+    results: str  # path of the batch's folder
+    settings: RunSettings
+    pages: bool = False  # whether to make figures and a page, too
+    again: bool = False  # whether to analyse it even if its results exist
+
+
+@dataclass(frozen=True)
+class RunDone:
+    """The answer of a job: whether it had to analyse the file, and which bounds and checks do not hold."""
+
+    analysed: bool  # False: there were results already
+    broken: tuple[str, ...] = ()  # bounds and checks that do not hold
+
+
+def analyse(job: RunJob) -> RunDone:
+    """Analyse a run file, unless it has results already.
+
+    Args:
+        job: what to do.
+
+    Raises:
+        NtkspecError: the run file is bad, does not fit into memory, or its results cannot be written.
+    """
+    results = Path(job.results)
+    wanted = identify(Path(job.run), job.settings)
+    existing = find(results, wanted, pages=job.pages)
+    if existing is not None and not job.again:
+        remember(results, existing, wanted)
+        forget_failure(results, job.run)
+        return RunDone(False, existing.broken)
+    _keep_server()
+    run = analyze_run(job.run, job.settings, trial=True)
+    if not wanted.is_of(job.run):
+        raise RunFileError(
+            job.run,
+            expected="a file that stays as it is while it is analysed",
+            got="one that was changed",
+            remedy="start again when whoever writes it is done",
+        )
+    report = assemble([run], None, select(job.settings.backend).name)
+    made = replace(wanted, broken=failures(report))
+    write_results(results, made, report, pages=job.pages)
+    forget_failure(results, job.run)
+    return RunDone(True, made.broken)
+
+
+@functools.cache
+def _keep_server() -> None:
+    """Keep the server that opens untrusted files running until this process ends.
+
+    Otherwise each file would start a server of its own.
+    """
+    stack = contextlib.ExitStack()
+    stack.enter_context(sandbox.server("ntkspec.store"))
+    atexit.register(stack.close)

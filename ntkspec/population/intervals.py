@@ -1,7 +1,7 @@
-"""Compute bootstrap intervals over the items of a population, and ratios of lambda_min.
+"""Compute bootstrap intervals over the items of a population.
 
-An item is a unit that is resampled: a picture, a mesh, or a single run. Ratios allow for values of lambda_min
-that are zero or not resolved.
+An item is a unit that is resampled: a picture, a mesh, or a single run. Numbers may be known
+only by two limits.
 """
 
 from __future__ import annotations
@@ -15,8 +15,7 @@ from numpy.typing import NDArray
 from scipy.stats import norm
 from scipy.stats import t as student
 
-from ntkspec.population.outcomes import Curve
-from ntkspec.report.decades import Known, known_decades
+from ntkspec.report.compare import Known
 
 DRAWS = 4000  # of the bootstrap
 LEVEL = 0.95  # of intervals
@@ -120,30 +119,6 @@ def _range_of(value: float, data: Values) -> Interval:
     return Interval(value, float(data.min()), float(data.max()), len(data))
 
 
-def known_range(curve: Curve) -> tuple[float, float]:
-    """Return the least and the largest value that lambda_min may have.
-
-    Both are lambda_min itself if it is known; otherwise they are 0 and the floor.
-    """
-    if curve.lambda_min is None:
-        return 0.0, curve.floor
-    return curve.lambda_min, curve.lambda_min
-
-
-def decades(a: Curve, b: Curve) -> Known:
-    """Return limits of log10(lambda_min of `a` / lambda_min of `b`).
-
-    Each lambda_min is a number, exactly zero, or unresolved, which means between 0 and its floor.
-
-    Two that are exactly zero are equal: their ratio is 0 decades. So what is unresolved is 0 decades or more
-    above an exact zero.
-    """
-    found = known_decades(known_range(a), known_range(b))
-    low = max(found.low, 0.0) if b.lambda_min == 0 else found.low
-    high = min(found.high, 0.0) if a.lambda_min == 0 else found.high
-    return Known(low, high)
-
-
 def median(pairs: Sequence[Known], seeds: Seeds = ()) -> tuple[Interval, Interval]:
     """Return the medians over items of the lower limits of their numbers, and of the upper limits.
 
@@ -171,44 +146,6 @@ def _median(values: Sequence[float], seeds: Seeds, side: int) -> Interval:
     return _bootstrap(middle, lambda times: _medians(data, times, side), len(data), seeds)
 
 
-def said(least: Interval, most: Interval, unit: str = "") -> str:
-    """Return as text the median of ratios, some of which are known only by a lower and an upper limit.
-
-    What the median is at least is rounded down, what it is at most up.
-
-    Args:
-        least: the median of the lower limits, see `median`.
-        most: the median of the upper limits.
-        unit: appended to a number.
-
-    Example:
-        >>> said(*median([Known(1.0, 1.0)] * 3), " decades")
-        '1.00 (1.00 to 1.00) decades'
-    """
-    if least.value == math.inf:
-        return "no finite ratio" if least.low == math.inf else f"{least}{unit}"
-    if most.value == -math.inf:
-        return "zero" if most.high == -math.inf else f"{most}{unit}"
-    if math.isinf(least.value):
-        return "unknown" if math.isinf(most.value) else f"at most {_up(most.value)}{unit}"
-    if math.isinf(most.value):
-        return f"at least {_down(least.value)}{unit}"
-    if least == most:
-        return f"{least}{unit}"
-    if least.value == most.value:
-        low, high = min(least.low, most.low), max(least.high, most.high)
-        return f"{least.value:.2f}, between {low:.2f} and {high:.2f}{unit}"
-    return f"between {_down(least.value)} and {_up(most.value)}{unit}"
-
-
-def _down(value: float) -> str:
-    return f"{math.floor(100 * value + 1e-9) / 100:.2f}"  # 0.29 is a little less than 29 / 100
-
-
-def _up(value: float) -> str:
-    return f"{math.ceil(100 * value - 1e-9) / 100:.2f}"
-
-
 def _medians(data: Values, times: NDArray[np.int64], side: int) -> Values:
     """Return the median of each resample, (m,); `times` (m, n) says how often each of the n items is drawn.
 
@@ -222,8 +159,3 @@ def _medians(data: Values, times: NDArray[np.int64], side: int) -> Values:
     return np.where(
         both, (np.where(both, low, 0.0) + np.where(both, high, 0.0)) / 2, low if side < 0 else high
     )
-
-
-def resolved(curve: Curve) -> NDArray[np.float64]:
-    """Return the eigenvalues of a curve, with NaN for those that are unresolved or zero."""
-    return np.array([value if value else math.nan for value in curve.values], dtype=np.float64)

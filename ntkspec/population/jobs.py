@@ -5,23 +5,22 @@ Run files and results that exist are not made again, so a population that was st
 
 from __future__ import annotations
 
+import hashlib
 import os
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ntkspec.cluster.workers import Cluster
 from ntkspec.errors import NtkspecError, UsageError
-from ntkspec.population.groups import Config, settings_of
 from ntkspec.population.kept import ResultKind
 from ntkspec.population.made_by import made_by
-from ntkspec.population.packed import OUTCOMES
-from ntkspec.population.sources import check_apart, sha256
+from ntkspec.population.outcomes import OUTCOMES
 from ntkspec.population.workers import in_workers
 
 if TYPE_CHECKING:
@@ -31,6 +30,10 @@ if TYPE_CHECKING:
     from ntkspec.nets.image import ImageTask
     from ntkspec.nets.task import Task
     from ntkspec.nets.training import Training
+
+
+Config: TypeAlias = Mapping[str, Any]  # of a run, as its file holds it
+OF_SOURCES = ("image", "mesh", "up", "azimuth")  # entries of a run's task that tell its source and view
 
 
 @dataclass(frozen=True)
@@ -90,6 +93,17 @@ class Job:
                     )
 
 
+def settings_of(config: Config) -> Config:
+    """Return the part of a config that all runs of one name share in a study.
+
+    The keys source, view, label and seed are left out, and so is what made the run. The seed may differ,
+    since a picture keeps its seed when others are added to the study.
+    """
+    task = {key: value for key, value in config.get("task", {}).items() if key not in OF_SOURCES}
+    apart = ("label", "seed", "family", "device", "trained_by", "sha256")
+    return {key: value for key, value in config.items() if key not in apart} | {"task": task}
+
+
 def _differing(ours: Config, theirs: Config) -> list[str]:
     """Return the keys whose values differ, sorted."""
     return sorted(key for key in {*ours, *theirs} if ours.get(key) != theirs.get(key))
@@ -120,6 +134,29 @@ def _say_of_others(jobs: Sequence[Job]) -> None:
         if others:
             print(f"note: {study} also holds {', '.join(others[:3])}{', ...' if len(others) > 3 else ''}: "
                   f"{len(others)} not asked for, which tables and figures count as well")  # fmt: skip
+
+
+def check_apart(sources: Iterable[Path]) -> None:
+    """Require that no picture or mesh occurs twice.
+
+    Raises:
+        UsageError: two files have the same bytes.
+    """
+    seen: dict[str, Path] = {}
+    for source in sorted(sources):
+        other = seen.setdefault(sha256(source), source)
+        if other != source:
+            raise UsageError(
+                str(source),
+                expected="a picture or mesh that differs from the others",
+                got=f"the bytes of {other}",
+                remedy="take one of the two away",
+            )
+
+
+def sha256(source: Path) -> str:
+    """Return the sha256 of a file's bytes, in hexadecimal."""
+    return hashlib.sha256(source.read_bytes()).hexdigest()
 
 
 def work(job: Job) -> str:

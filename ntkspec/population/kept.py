@@ -2,19 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from ntkspec.errors import NtkspecError, UsageError
 from ntkspec.population.json_files import OTHER_SHAPE, read_json, write_json
 
-Result = TypeVar("Result")
+Kept = TypeVar("Kept")
+
+
+class Result(Protocol):
+    """What is stored of a run, such as its `Outcome`."""
+
+    @property
+    def item(self) -> str:
+        """Return the name of the picture or mesh."""
+
+    @property
+    def name(self) -> str:
+        """Return the name of the run file."""
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        """Return the settings with which the run was made."""
+
+
+def is_of(result: Result, run_file: Path) -> bool:
+    """Return whether a result says that it is of this run file, by item and name."""
+    return (result.item, result.name) == (run_file.parent.name, run_file.stem)
 
 
 @dataclass(frozen=True)
-class ResultKind(Generic[Result]):
+class ResultKind(Generic[Kept]):
     """A kind of result, and the functions that make, store and read it.
 
     The result of the run file `goldfish/mpe.h5` is stored in `goldfish/mpe.json`. A stored result is used if
@@ -25,12 +46,12 @@ class ResultKind(Generic[Result]):
     name: str  # key of the result in the file, beside "version"
     title: str  # names it in messages, such as "an outcome"
     version: int  # to be raised when the analysis changes: then all is analysed anew
-    make: Callable[[Path], Result]  # computes it from a run file
-    to_tree: Callable[[Result], Any]  # converts it to what JSON can hold
-    from_tree: Callable[[Any], Result]  # converts it back; raises `NtkspecError` or one of `OTHER_SHAPE`
-    belongs: Callable[[Result, Path], bool]  # whether the result says that it is of this run file
+    make: Callable[[Path], Kept]  # computes it from a run file
+    to_tree: Callable[[Kept], Any]  # converts it to what JSON can hold
+    from_tree: Callable[[Any], Kept]  # converts it back; raises `NtkspecError` or one of `OTHER_SHAPE`
+    belongs: Callable[[Kept, Path], bool]  # whether the result says that it is of this run file
 
-    def find(self, run_file: Path) -> Result | None:
+    def find(self, run_file: Path) -> Kept | None:
         """Return the stored result of a run, or None if there is none that can be used."""
         place = run_file.with_suffix(".json")
         if not place.exists() or (run_file.exists() and place.stat().st_mtime < run_file.stat().st_mtime):
@@ -42,7 +63,7 @@ class ResultKind(Generic[Result]):
             return None
         return result if result is not None and self.belongs(result, run_file) else None
 
-    def find_or_make(self, run_file: Path) -> Result:
+    def find_or_make(self, run_file: Path) -> Kept:
         """Return the result of a run; compute and write it if no stored one can be used.
 
         Raises:
@@ -55,7 +76,7 @@ class ResultKind(Generic[Result]):
             write_json(run_file.with_suffix(".json"), content)
         return result
 
-    def all_in(self, place: Path) -> list[Result]:
+    def all_in(self, place: Path) -> list[Kept]:
         """Return the results of all runs in the subfolders of a folder; compute those that are missing.
 
         Raises:

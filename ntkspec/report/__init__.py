@@ -1,12 +1,12 @@
 """Write reports: their records, and terminal, JSON, CSV, figures and a page, which are made from these.
 
-- `records`: what was found of each run; `compare`, `decades`: how runs compare;
+- `records`: what was found of each run; `compare`: how runs compare;
 - `names`, `words`, `grouping`: names and numbers as text; `style`: order, colours and stages of runs;
-- `targets`, `scores`, `headline`: what runs learnt, how well, and what that means, in sentences;
-- `summary`: the table of all runs and the notes on it; `tiles`: the pictures;
+- `targets`, `headline`: what runs learnt, how well, and what that means, in sentences;
+- `summary`: the table of all runs and the notes on it;
 - `moments`, `through_training`, `thinning`: which snapshots, numbers and points are drawn;
 - `canvas`, `curves`, `legends`, `figures`: the figures; `themes`: their colours on a dark background;
-- `page`, `page_*`, `html`, `swatch`, `plotly`: index.html; `terminal`, `terminal_*`: what is printed;
+- `page`, `page_*`, `html`: index.html; `terminal`, `terminal_*`: what is printed;
 - `to_json`, `from_json`, `tree`, `to_csv`: files of numbers; `write`, `folders`, `places`: where files go.
 """
 

@@ -124,7 +124,11 @@ def _snapshot(node: Node) -> SnapshotReport:
         bounds=node["bounds"].each(lambda item: _bound(item, spectra)),
         checks=node.optional("checks", lambda items: items.each(_check), ()),
         distances=node.optional("kernel_distance", _distances, {}),
-        alignments=node.optional("alignment", lambda items: _alignments(items, spectra), {}),
+        alignments=node.optional(
+            "alignment",
+            lambda items: {name: _alignment(name, item, spectra) for name, item in items.items()},
+            {},
+        ),
         no_alignment=node.optional("no_alignment", Node.text, ""),
         eigenfunctions=node.optional("eigenfunctions", _eigenfunctions, None),
     )
@@ -169,7 +173,7 @@ def _bound(node: Node, spectra: dict[str, Spectrum]) -> CheckedBound:
     side: Side = node["side"].one_of(get_args(Side))
     quantity: Quantity = node["quantity"].one_of(get_args(Quantity))
     of = node["of"].one_of(tuple(spectra))
-    smallest, median = node.optional("tightness", _tightness, (None, None))
+    tightness = node.optional("tightness", lambda member: member, Node({}, node.file))
     return CheckedBound(
         bound=Bound(
             name=node["name"].text(),
@@ -188,13 +192,9 @@ def _bound(node: Node, spectra: dict[str, Spectrum]) -> CheckedBound:
         of=of,
         sources=node["from"].each(Node.text),
         holds=node["holds"].flag(),
-        decades_min=smallest,
-        decades_median=median,
+        decades_min=tightness.optional("lambda_min", Node.number, None),
+        decades_median=tightness.optional("median", Node.number, None),
     )
-
-
-def _tightness(node: Node) -> tuple[float | None, float | None]:
-    return node.optional("lambda_min", Node.number, None), node.optional("median", Node.number, None)
 
 
 def _distances(node: Node) -> dict[str, KernelDistance]:
@@ -206,10 +206,6 @@ def _distances(node: Node) -> dict[str, KernelDistance]:
         )
         for name, item in node.items()
     }
-
-
-def _alignments(node: Node, spectra: dict[str, Spectrum]) -> dict[str, Alignment]:
-    return {name: _alignment(name, item, spectra) for name, item in node.items()}
 
 
 def _alignment(name: str, node: Node, spectra: dict[str, Spectrum]) -> Alignment:

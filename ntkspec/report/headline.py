@@ -14,9 +14,8 @@ from ntkspec.report import words
 from ntkspec.report.compare import comparable
 from ntkspec.report.names import clean, enumerated
 from ntkspec.report.records import Report
-from ntkspec.report.scores import Scores, scores_of
 from ntkspec.report.style import StyledRun, last_name, reference, styled_runs, when_last
-from ntkspec.report.targets import noun, one_target
+from ntkspec.report.targets import Scores, noun, one_target, scores_of
 
 
 def headline(report: Report) -> tuple[str, ...]:
@@ -132,8 +131,8 @@ def _modes(report: Report, scores: Scores) -> str:
     mine, theirs = (run.alignment() for run in (best, others[-1] if others else best))
     if mine is None:
         return ""
-    when = "After training" if last_name(report) == "end" else _capital(when_last(report))
-    lead = f"{when}, {words.alignment(mine, f'the {noun(scores.runs, scores.metric)}')}"
+    when = "after training" if last_name(report) == "end" else when_last(report)
+    lead = f"{when[:1].upper()}{when[1:]}, {words.alignment(mine, f'the {noun(scores.runs, scores.metric)}')}"
     count = mine.modes()
     if count is None or not others or theirs is None or not comparable(best.run, others[-1].run):
         return f"{lead}."
@@ -251,7 +250,3 @@ def _names(runs: Sequence[StyledRun]) -> str:
 def _at(report: Report) -> str:
     """Return a phrase that says when the snapshots were taken; "" for the end of training."""
     return "" if last_name(report) == "end" else f" {when_last(report)}"
-
-
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]

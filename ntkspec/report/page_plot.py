@@ -1,17 +1,18 @@
-"""Collect what the page's figure draws, as JSON: spectra of all snapshots, and numbers through training."""
+"""Collect what the page's figure draws, as JSON: spectra, alignments, and numbers through training."""
 
 from __future__ import annotations
 
 import html
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
+
+import numpy as np
 
 from ntkspec.report.grouping import grouped
 from ntkspec.report.moments import Moment, by_step, moments
 from ntkspec.report.names import kernel_names
-from ntkspec.report.page_alignment import alignment_curve
 from ntkspec.report.records import Report, RunReport
 from ntkspec.report.style import STAGES, Stage, StyledRun, last_name, styled_runs
 from ntkspec.report.themes import INK, PAPER
@@ -40,6 +41,7 @@ _MANY = 1.4  # width of the curve of one of many snapshots
 _DASHES: dict[Stage, str] = {"init": "dot", "mid": "dash", "end": "solid"}
 _WIDTHS: dict[Stage, float] = {"init": 1.0, "mid": 1.6, "end": 2.2}
 _SYMBOLS = {"lambda_max": " λ<sub>max</sub>", "lambda_min": " λ<sub>min</sub>"}
+_LAST_STEP = 1e6  # of the curves of the residual
 
 
 def plot_data(report: Report) -> dict[str, Any]:
@@ -159,21 +161,17 @@ def _look(run: StyledRun, moment: Moment, kernel: int, *, alone: bool) -> dict[s
     by_place = (moment.colour, moment.dark)
     shades = by_place if alone else (moment.shade(run.colour), moment.shade(run.dark, PAPER))
     colour, dark = (run.colour, run.dark) if stage else shades
+    own_dash = ",".join(f"{_WIDTHS['end'] * part:g}px" for part in run.dash)
     return {
         "group": _key(moment),
         "colour": colour,
         "dark": dark,
-        "dash": (stage == "end" and _dash(run)) or _DASHES[stage] if stage else "solid",
+        "dash": (stage == "end" and own_dash) or _DASHES[stage] if stage else "solid",
         "width": _WIDTHS[stage] if stage else _MANY,
         "snapshot": html.escape(moment.name),
         "step": moment.snapshot.step,
         "kernel": kernel,
     }
-
-
-def _dash(run: StyledRun) -> str:
-    """Return a run's own dash in pixels, "" for a solid line."""
-    return ",".join(f"{_WIDTHS['end'] * part:g}px" for part in run.dash)
 
 
 def _curve(spectrum: Spectrum, points: int, look: Mapping[str, object]) -> dict[str, object]:
@@ -246,3 +244,33 @@ def _values(values: Sequence[Value]) -> dict[str, list[object]]:
         "infinite": [value.infinite for value in values],
         "said": [html.escape(value.said) for value in values],
     }
+
+
+def alignment_curve(alignment: Alignment, look: Mapping[str, object], drawn: int) -> dict[str, object]:
+    """Return a curve of the target's share beyond the first k modes and, if known, one of the residual.
+
+    Steps are those of gradient descent with learning rate 1 / lambda_max, which differs between networks.
+
+    Args:
+        alignment: of a kernel at a snapshot.
+        look: how its spectrum is drawn: group, colours, dash and so on.
+        drawn: how many such curves a page has.
+    """
+    resolved, points = len(alignment.target), points_each(drawn, most=120, fewest=30, together=20_000)
+    index = thinned(resolved, points).tolist() if resolved else []
+    steps = np.geomspace(1.0, _LAST_STEP, points // 2 + 1)
+    flow = alignment.residual_over_time(steps / alignment.eigenvalues[0]) if resolved else None
+    return {
+        **look,
+        "index": [0.5, *index],  # a log axis has no zero
+        "left": _rounded([alignment.beyond(k) for k in (0, *index)]),
+        "known": resolved == alignment.size,
+        "modes": alignment.modes(),
+        "steps": [] if flow is None else _rounded(steps),
+        "least": [] if flow is None else _rounded(flow[0]),
+        "most": [] if flow is None else _rounded(flow[1]),
+    }
+
+
+def _rounded(values: Iterable[float]) -> list[float | None]:
+    return [rounded(value, 3) for value in values]

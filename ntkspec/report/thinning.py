@@ -43,7 +43,7 @@ def few(count: int, most: int) -> list[int]:
     """
     if count <= most:
         return list(range(count))
-    return sorted({round(i * (count - 1) / (most - 1)) for i in range(most)})
+    return sorted({round(i * (count - 1) / max(most - 1, 1)) for i in range(most)})
 
 
 def first_of(every: int, most: int, what: str = "runs") -> str:

@@ -14,8 +14,7 @@ from ntkspec.report.compare import unique_labels
 from ntkspec.report.names import snapshot_names
 from ntkspec.report.records import RunReport
 from ntkspec.runs.everywhere import Everywhere
-from ntkspec.runs.samples import digest, draw, drawn
-from ntkspec.runs.settings import DEFAULTS, RunSettings
+from ntkspec.runs.settings import DEFAULTS, RunSettings, digest, draw, drawn
 from ntkspec.runs.snapshot import SnapshotWork
 from ntkspec.spectral.ablation import sums_of_blocks
 from ntkspec.spectral.choose import Progress

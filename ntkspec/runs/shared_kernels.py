@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ntkspec.arguments.counts import whole_number
 from ntkspec.backend import select
-from ntkspec.cluster.jobs import run_jobs
+from ntkspec.cluster.jobs import Ended, run_jobs
 from ntkspec.errors import MemoryBudgetError, OutputError, RunFileError
 from ntkspec.jacobian import Jacobian
 from ntkspec.kernel import squares
@@ -26,8 +26,7 @@ from ntkspec.kernel.value_range import sums_in_range
 from ntkspec.machine.file_sign import Sign, sign_of
 from ntkspec.report.places import kernel_files, names_in_file
 from ntkspec.runs.analysis import chosen
-from ntkspec.runs.samples import drawn, kernel_of
-from ntkspec.runs.settings import DEFAULTS, RunSettings
+from ntkspec.runs.settings import DEFAULTS, RunSettings, drawn, kernel_of
 from ntkspec.spectral.ablation import sums_of_blocks
 from ntkspec.spectral.choose import Progress
 from ntkspec.store import open_run
@@ -105,34 +104,25 @@ def write_kernels_with(
         >>> [path.name for path in paths]
         ['mpe-init.h5']
     """
-    workers = _Workers(
-        executor,
-        whole_number(at_once, "at_once", 1),
-        whole_number(side, "side", 1),
-        progress or (lambda _: None),
-        watch,
-    )
-    return _write_all(workers, run_file, Path(folder), settings)
-
-
-def _write_all(workers: _Workers, run_file: str | Path, folder: Path, settings: RunSettings) -> list[Path]:
-    """Write the kernels of all snapshots of a run file by these workers; return the paths."""
+    at_once, side = whole_number(at_once, "at_once", 1), whole_number(side, "side", 1)
+    say = progress or (lambda _: None)
+    compute = partial(run_jobs, executor, compute_square, ahead=lambda: at_once, watch=watch)
     engine = select(settings.backend)
     settings = replace(settings, backend=engine.name)  # the workers' too
     sign = sign_of(run_file)
     with open_run(run_file, memory=settings.memory) as run:
         snapshots = chosen(run, settings)
-        with kernel_files([run.path], [[snap.id for snap in snapshots]], folder) as (places,):
+        with kernel_files([run.path], [[snap.id for snap in snapshots]], Path(folder)) as (places,):
             run.check_values()
             for snap in snapshots:
                 jacobian, where = drawn(snap.jacobian, settings), f"{run.path}, snapshot {snap.id}: "
                 kernel = kernel_of(jacobian, settings, engine)
                 kept, left_out = sums_in_range(kernel, sums_of_blocks(jacobian, settings.drop), where)
                 for line in left_out:
-                    workers.say(f"{where}{line}")
+                    say(f"{where}{line}")
                 source = KernelSource(run.path.absolute(), sign, snap.id, settings, tuple(kept))
-                parts = names_in_file(kept)
-                fill_file(places[snap.id], kernel, parts, partial(workers.fill, source=source))
+                fill = partial(_fill, source=source, side=side, compute=compute, say=say)
+                fill_file(places[snap.id], kernel, names_in_file(kept), fill)
     return list(places.values())
 
 
@@ -173,53 +163,42 @@ def _require_unchanged(source: KernelSource) -> None:
         )
 
 
-@dataclass(frozen=True)
-class _Workers:
-    """The workers that compute squares, and how much each is given."""
-
-    executor: Executor
-    at_once: int
-    side: int
-    say: Progress
-    watch: Callable[[int], None]
-
-    def fill(self, file: KernelFile, source: KernelSource) -> None:
-        """Let workers compute all squares with missing tiles; merge each into the file once it is done."""
-        with closing(self._computed(self._jobs(file, source))) as computed:
-            for square in computed:
-                if not squares.merge(file, square):
-                    raise OutputError(
-                        str(squares.place_of(file, square)),
-                        expected="the tiles that a worker wrote",
-                        got="other bytes, or none",
-                        remedy="see that workers write to the same file system, and start again",
-                    )
-                self.say(f"kernels to {file.path}, {file.share:.0%}")
-
-    def _computed(self, jobs: Iterable[SquareJob]) -> Generator[Square]:
-        """Yield each square after a worker has written it to its file, in any order."""
-        for ended in run_jobs(
-            self.executor, compute_square, jobs, ahead=lambda: self.at_once, watch=self.watch
-        ):
+def _fill(
+    file: KernelFile,
+    source: KernelSource,
+    side: int,
+    compute: Callable[[Iterable[SquareJob]], Generator[Ended[SquareJob, None]]],
+    say: Progress,
+) -> None:
+    """Let workers compute all squares with missing tiles; merge each into the file once it is done."""
+    with closing(compute(_jobs(file, source, side))) as computed:
+        for ended in computed:
             if ended.error is not None:
                 raise ended.error
-            yield ended.job.square
+            if not squares.merge(file, ended.job.square):
+                raise OutputError(
+                    str(squares.place_of(file, ended.job.square)),
+                    expected="the tiles that a worker wrote",
+                    got="other bytes, or none",
+                    remedy="see that workers write to the same file system, and start again",
+                )
+            say(f"kernels to {file.path}, {file.share:.0%}")
 
-    def _jobs(self, file: KernelFile, source: KernelSource) -> list[SquareJob]:
-        """Return a job for each square (a block of whole tiles) that is not yet complete in the file."""
-        kernel, step = file.plan.kernel, file.plan.tiling.step
-        width = -(-self.side // (step * kernel.repeat)) * step  # in samples
-        all_squares = squares.squares_of(kernel.rows.samples, width)
-        todo = [square for square in all_squares if squares.missing(file, square)]
-        if not todo:
-            return []
-        forms, folder = forms_of(kernel), squares.folder_of(file.path)
-        with writing(file.path):
-            folder.mkdir(exist_ok=True)
-        return [
-            SquareJob(source, square, step, forms, squares.place_of(file, square).absolute())
-            for square in todo
-        ]
+
+def _jobs(file: KernelFile, source: KernelSource, side: int) -> list[SquareJob]:
+    """Return a job for each square (a block of whole tiles) that is not yet complete in the file."""
+    kernel, step = file.plan.kernel, file.plan.tiling.step
+    width = -(-side // (step * kernel.repeat)) * step  # in samples
+    all_squares = squares.squares_of(kernel.rows.samples, width)
+    todo = [square for square in all_squares if squares.missing(file, square)]
+    if not todo:
+        return []
+    forms, folder = forms_of(kernel), squares.folder_of(file.path)
+    with writing(file.path):
+        folder.mkdir(exist_ok=True)
+    return [
+        SquareJob(source, square, step, forms, squares.place_of(file, square).absolute()) for square in todo
+    ]
 
 
 def _plan(job: SquareJob, kernel: Kernel, parts: Mapping[str, Jacobian]) -> Assembly:

@@ -21,8 +21,7 @@ from ntkspec.report.places import kernel_files
 from ntkspec.report.records import Report, RunReport
 from ntkspec.runs.analysis import RunWork, chosen
 from ntkspec.runs.everywhere import match_everywhere
-from ntkspec.runs.samples import digest, draw
-from ntkspec.runs.settings import RunSettings, When
+from ntkspec.runs.settings import RunSettings, When, digest, draw
 from ntkspec.spectral import MethodChoice
 from ntkspec.spectral.choose import Progress
 from ntkspec.store import Run, open_run
@@ -202,9 +201,13 @@ def _reports(
             kept = [before for before in earlier if before not in gone]
             every: list[RunReport | Run] = [*kept, *runs]
             labels = unique_labels([(run.label, Path(run.path)) for run in every])
-            reference = _place_of_baseline(
-                baseline, every, [*([before] for before in kept), *replaced], labels
-            )
+            if isinstance(baseline, RunReport):  # of the earlier report, here or replaced
+                were = [*([before] for before in kept), *replaced]
+                reference: int | None = next(i for i, befores in enumerate(were) if baseline in befores)
+            else:
+                reference = find_baseline(
+                    labels, [run.label for run in every], [run.config for run in every], baseline
+                )
             snapshots = [chosen(run, settings) for run in runs]
             ids = [[snap.id for snap in of_run] for of_run in snapshots]
             places: Sequence[Mapping[str, Path]] = [{}] * len(runs)
@@ -218,25 +221,6 @@ def _reports(
         renamed = [replace(run, label=label) for run, label in zip(kept, labels, strict=False)]
         made = [work.report(*arguments) for arguments in to_report]
         return [*renamed, *map(_with_note, made, replaced)], reference
-
-
-def _place_of_baseline(
-    baseline: str | RunReport | None,
-    runs: Sequence[RunReport | Run],
-    were: Sequence[Sequence[RunReport]],
-    labels: Sequence[str],
-) -> int | None:
-    """Return the position of the run to compare with, or None.
-
-    Args:
-        baseline: a run of the earlier report, or a label for `find_baseline`, or None.
-        runs: all runs, each with the label of its own.
-        were: of each run, the earlier ones that it is or replaces.
-        labels: of the runs, in the new report.
-    """
-    if isinstance(baseline, RunReport):
-        return next(i for i, befores in enumerate(were) if baseline in befores)
-    return find_baseline(labels, [run.label for run in runs], [run.config for run in runs], baseline)
 
 
 def _same_runs(run: Run, earlier: Sequence[RunReport], settings: RunSettings) -> list[RunReport]:

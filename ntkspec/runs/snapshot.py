@@ -20,8 +20,7 @@ from ntkspec.machine.memory import format_bytes
 from ntkspec.report.places import names_in_file
 from ntkspec.report.records import NO_TARGETS, NOT_ASKED, SnapshotReport
 from ntkspec.runs.everywhere import Everywhere, mode_pictures
-from ntkspec.runs.samples import drawn, kernel_of
-from ntkspec.runs.settings import MOST_MODES, RunSettings
+from ntkspec.runs.settings import MOST_MODES, RunSettings, drawn, kernel_of
 from ntkspec.spectral import Method, Spectrum
 from ntkspec.spectral.ablation import double_meanings, sums_of_blocks
 from ntkspec.spectral.alignment import Alignment, align

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import needs
 import pytest
 
-from ntkspec.cluster.pool import Patience, Workers
+from ntkspec.cluster.jobs import Patience, Workers
 from ntkspec.errors import ClusterError
 
 
@@ -21,7 +21,7 @@ def client(workers, status="running"):
 def clock(monkeypatch):
     """A clock that stands at its `now`."""
     stands = SimpleNamespace(now=10.0)
-    monkeypatch.setattr("ntkspec.cluster.pool.time.monotonic", lambda: stands.now)
+    monkeypatch.setattr("ntkspec.cluster.jobs.time.monotonic", lambda: stands.now)
     return stands
 
 

@@ -12,8 +12,7 @@ import needs
 import psutil
 import pytest
 
-from ntkspec.cluster.jobs import run_jobs
-from ntkspec.cluster.pool import Workers
+from ntkspec.cluster.jobs import Workers, run_jobs
 from ntkspec.cluster.workers import Cluster
 from ntkspec.errors import ClusterError, RunFileError, UsageError
 

@@ -155,9 +155,9 @@ def test_ctrl_c_while_writing(seconds, tmp_path):
 READY = """
 import sys
 from ntkspec.analyze import main
-from ntkspec.commands.cli import quiet_interrupts
+from ntkspec.commands.cli import begin
 words, sys.argv, sys.orig_argv = sys.argv[1:], ["-m"], ["python", "-m", "ntkspec.analyze"]
-quiet_interrupts()
+begin()
 print("ready", flush=True)
 sys.exit(main(words))
 """
@@ -174,12 +174,12 @@ def test_ctrl_c_keeps_the_old_report(seconds, tmp_path, analysed):
 
 
 def test_ctrl_c_while_numpy_is_imported(tmp_path):
-    """`quiet_interrupts` stands before NumPy; afterwards `run_command` takes Ctrl-C back."""
+    """`begin` stands before NumPy; afterwards `run_command` takes Ctrl-C back."""
     script = (
         "import sys, time; argv = sys.argv; sys.argv = ['-m']\n"
         "sys.orig_argv = ['python', '-m', 'ntkspec.analyze']\n"
-        "from ntkspec.commands.cli import quiet_interrupts, run_command\n"
-        "quiet_interrupts()\n"
+        "from ntkspec.commands.cli import begin, run_command\n"
+        "begin()\n"
         "print('ready', flush=True)\n"
         "if argv[1] == 'early': time.sleep(30)\n"
         "sys.exit(run_command(lambda: time.sleep(30)))\n"

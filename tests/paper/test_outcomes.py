@@ -13,12 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import ntkspec
+from analysis.paper.packed import load, pack
 from ntkspec.analyze import analyze_runs
 from ntkspec.errors import OutputError, UsageError
-from ntkspec.population.analysed import outcome
 from ntkspec.population.json_files import write_json
-from ntkspec.population.outcomes import from_dict, indices
-from ntkspec.population.packed import OUTCOMES, load, pack
+from ntkspec.population.outcomes import OUTCOMES, from_dict, indices, outcome
 
 GOLDEN = Path(__file__).parents[2] / "data" / "golden"
 

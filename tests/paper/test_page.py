@@ -11,8 +11,8 @@ from analysis.paper import alignment, figures, held_out, map_of_settings
 from analysis.paper.activations import ACTIVATIONS
 from analysis.paper.claims import STUDIES, all_claims, write
 from analysis.paper.interpolation import INTERPOLATION
+from analysis.paper.packed import load
 from analysis.paper.page import PAGE, fill
-from ntkspec.population.packed import load
 
 RESULTS = PAGE.parents[1] / "analysis" / "results" / "paper"
 PARTS = {"claims", "scale", "pictures", "meshes", "dependence", "activations", "interpolation", "held_out"}

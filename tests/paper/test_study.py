@@ -19,12 +19,12 @@ import pytest
 from PIL import Image
 
 from analysis.paper import command
+from analysis.paper.packed import load
+from analysis.paper.sources import sources_in
 from ntkspec.cluster.workers import Cluster
 from ntkspec.errors import TrainingError, UsageError
 from ntkspec.nets import population, training
 from ntkspec.population.jobs import Job, run_all, work
-from ntkspec.population.packed import load
-from ntkspec.population.sources import sources_in
 
 ROOT = Path(__file__).parents[2]
 SCRIPTS = ROOT / "analysis" / "paper"

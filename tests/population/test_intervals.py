@@ -8,10 +8,11 @@ import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st
 
+from analysis.paper.ratios import decades, said
 from ntkspec.population import intervals
-from ntkspec.population.intervals import DRAWS, _medians, decades, interval, median, said
+from ntkspec.population.intervals import DRAWS, _medians, interval, median
 from ntkspec.population.outcomes import Curve
-from ntkspec.report.decades import Known
+from ntkspec.report.compare import Known
 
 
 def curve(smallest, floor=1e-10, values=(1.0, 0.5)):

@@ -23,17 +23,15 @@ from ntkspec.population.outcomes import indices
 from ntkspec.population.report import Failed, check_folder, write_population
 from ntkspec.population.report.cohorts import at_stage, cohorts_of
 from ntkspec.population.report.enclosures import Enclosure, mean, quantile
-from ntkspec.population.report.figures import captions
 from ntkspec.population.report.headline import headline
 from ntkspec.population.report.labels import MOST_LABELS, shown_labels
 from ntkspec.population.report.metrics_figure import draw as fig_metrics
-from ntkspec.population.report.page import render_page
+from ntkspec.population.report.page import captions, render_page
 from ntkspec.population.report.reading import enclosed, read_population
 from ntkspec.population.report.spectra_figure import draw as fig_spectra
-from ntkspec.population.report.table import metrics_in_table
 from ntkspec.population.report.to_csv import write_runs_csv
 from ntkspec.population.report.to_json import dumps
-from ntkspec.population.report.wording import Cell, metric, smallest
+from ntkspec.population.report.wording import Cell, metric, metrics_in_table, smallest
 from ntkspec.report import write_json_file, write_report
 from ntkspec.report.compare import assemble
 from ntkspec.report.to_csv import write_snapshots_csv

@@ -23,7 +23,7 @@ from ntkspec.report.figures import alignment
 from ntkspec.report.records import NOT_ASKED, Report, SnapshotReport
 from ntkspec.report.style import styled_runs
 from ntkspec.report.to_csv import write_snapshots_csv
-from ntkspec.runs import samples as run_samples
+from ntkspec.runs import settings as run_settings
 from ntkspec.runs import snapshot as snapshot_analysis
 from ntkspec.runs.analysis import RunSettings, analyze_run
 from ntkspec.spectral.alignment import Alignment
@@ -63,7 +63,7 @@ def test_a_report_says_what_the_function_says(run_file: Path) -> None:
 @pytest.mark.parametrize("outputs", ["full", 1])
 def test_some_of_the_samples_in_other_output_modes(run_file: Path, outputs: object) -> None:
     said = last(run_file, outputs=outputs, samples=7, seed=3).alignments["total"]
-    numbers = run_samples.draw(12, RunSettings(samples=7, seed=3))
+    numbers = run_settings.draw(12, RunSettings(samples=7, seed=3))
     with ntkspec.open_run(run_file) as run:
         assert run.targets is not None
         end = run.snapshot("end")

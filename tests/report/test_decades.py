@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ntkspec.report.decades import Known, decades_between, known_decades
+from ntkspec.report.compare import Known, decades_between, known_decades
 from ntkspec.spectral.rank import Rank
 from ntkspec.spectral.record import Spectrum
 

@@ -16,11 +16,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from analysis.plotly_bundle import shipped
 from ntkspec.report.compare import assemble
 from ntkspec.report.figures import captions
 from ntkspec.report.html import signs
-from ntkspec.report.page import plot_data, render_page
-from ntkspec.report.plotly import bundle, shipped
+from ntkspec.report.page import bundle, plot_data, render_page
 from ntkspec.report.records import Report
 
 from . import samples

@@ -15,7 +15,7 @@ from ntkspec.report.figures import captions
 from ntkspec.report.figures.training import draw as fig_training
 from ntkspec.report.page_details import run_details
 from ntkspec.report.page_plot import plot_data
-from ntkspec.report.page_views import VIEWS
+from ntkspec.report.page_texts import VIEWS
 from ntkspec.report.records import Report
 from ntkspec.report.style import styled_runs
 

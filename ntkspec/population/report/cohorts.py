@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from ntkspec.population.intervals import Interval, interval, median
 from ntkspec.population.outcomes import indices
 from ntkspec.population.report.enclosures import Enclosure, Values, agree, mean, quantile
-from ntkspec.population.report.records import KeptPopulation, KeptRun, KeptSnapshot, KeptSpectrum
+from ntkspec.population.report.reading import KeptPopulation, KeptRun, KeptSnapshot, KeptSpectrum
 from ntkspec.qualities import OF_SOME_PIXELS, PSNR_HELD_OUT, values_of
-from ntkspec.report.decades import Known
+from ntkspec.report.compare import Known
 from ntkspec.report.grouping import grouped
 from ntkspec.report.style import Stage
 from ntkspec.report.words import STATES, State

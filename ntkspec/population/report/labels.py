@@ -7,11 +7,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from ntkspec.population.report.cohorts import Cohort, at_stage
-from ntkspec.population.report.records import KeptPopulation
+from ntkspec.population.report.reading import KeptPopulation
 from ntkspec.report.grouping import grouped
 from ntkspec.report.names import clean, short
 from ntkspec.report.records import Report
-from ntkspec.report.style import MARKERS, Kind, styled_runs, when_last
+from ntkspec.report.style import MARKERS, Kind, Stage, styled_runs, when_last
 
 MOST_LABELS = 12  # in a figure
 NO_LABEL = "(no label)"
@@ -51,9 +51,11 @@ def shown_labels(population: KeptPopulation) -> tuple[ShownLabel, ...]:
     return tuple(shown)
 
 
-def last_cohorts(cohorts: Sequence[Cohort], labels: Iterable[ShownLabel]) -> dict[ShownLabel, Cohort]:
-    """Return the cohort of each label at the end of training; of several, the one with the most runs."""
-    return {label: at_stage(cohorts, label.label, "end")[0] for label in labels}
+def cohorts_at(
+    cohorts: Sequence[Cohort], labels: Iterable[ShownLabel], stage: Stage
+) -> dict[ShownLabel, Cohort]:
+    """Return the cohort of each label at a stage, if it has one; of several, the one with the most runs."""
+    return {label: first for label in labels for first in at_stage(cohorts, label.label, stage)[:1]}
 
 
 def left_out(cohorts: Sequence[Cohort], labels: Sequence[ShownLabel]) -> str:

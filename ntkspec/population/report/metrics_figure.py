@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from ntkspec.population.report.cohorts import Cohort, MetricStatistics
-from ntkspec.population.report.labels import ShownLabel, last_cohorts, left_out
-from ntkspec.population.report.table import in_order
+from ntkspec.population.report.labels import ShownLabel, cohorts_at, left_out
+from ntkspec.population.report.wording import in_order
 from ntkspec.qualities import quality_of
 from ntkspec.report.canvas import GREY, name_rows, new_figure, new_panels, text
 from ntkspec.report.figures import Caption
@@ -47,7 +47,7 @@ def draw(cohorts: Sequence[Cohort], labels: Sequence[ShownLabel]) -> Figure | No
         cohorts: of all labels; the last one of each is drawn.
         labels: those with a colour are drawn.
     """
-    ends = last_cohorts(cohorts, labels)
+    ends = cohorts_at(cohorts, labels, "end")
     of_labels = {label: _drawable(cohort) for label, cohort in ends.items() if label.colour}
     of_labels = {label: metrics for label, metrics in of_labels.items() if metrics}
     metrics = in_order(name for of_label in of_labels.values() for name in of_label)[:_MOST_METRICS]

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from matplotlib.figure import Figure
+
 from ntkspec._version import PRODUCER
-from ntkspec.population.report import wording
+from ntkspec.population.report import metrics_figure, spectra_figure, wording
 from ntkspec.population.report.cohorts import Cohort
-from ntkspec.population.report.figures import captions
 from ntkspec.population.report.headline import headline
 from ntkspec.population.report.labels import ShownLabel, when
-from ntkspec.population.report.records import Failed, KeptPopulation
-from ntkspec.population.report.table import Row, metrics_in_table, sections
+from ntkspec.population.report.reading import Failed, KeptPopulation
+from ntkspec.population.report.wording import Row, metrics_in_table, sections
 from ntkspec.qualities import IOU, PSNR, quality_of
 from ntkspec.report import words
-from ntkspec.report.html import data_uri, resource, template
+from ntkspec.report.figures import Caption
+from ntkspec.report.html import data_uri, resource, square, template
 from ntkspec.report.names import clean
-from ntkspec.report.swatch import square
 
 MOST_FAILURES = 200  # on the page
+_FIGURES = {"spectra": spectra_figure, "metrics": metrics_figure}
 
 
 def render_page(
@@ -33,7 +35,7 @@ def render_page(
         population: what to show.
         cohorts: of all its runs.
         labels: of all its runs, in their order.
-        figures: SVG files by figure name, as `figures.draw_all` names them.
+        figures: SVG files by figure name, as `draw_all` names them.
     """
     tables = sections(cohorts, labels)
     return template("page.html.j2", __package__, _written(population)).render(
@@ -56,7 +58,10 @@ def render_page(
         sizes=len({cohort.kernels for cohort in cohorts}) > 1,
         grids=any("no_grid" in cohort.spectra for cohort in cohorts),
         broken=population.broken,
-        failures=[_failure(failure) for failure in population.failures[:MOST_FAILURES]],
+        failures=[
+            Failed(clean(failed.path, 300), clean(failed.reason.removeprefix(f"{failed.path}: "), 400))
+            for failed in population.failures[:MOST_FAILURES]
+        ],
         failed=len(population.failures),
     )
 
@@ -104,6 +109,14 @@ def _notes(cohorts: Sequence[Cohort], rows: Sequence[Row]) -> list[str]:
     return sentences
 
 
-def _failure(failure: Failed) -> dict[str, str]:
-    reason = failure.reason.removeprefix(f"{failure.path}: ")
-    return {"path": clean(failure.path, 300), "reason": clean(reason, 400)}
+def draw_all(cohorts: Sequence[Cohort], labels: Sequence[ShownLabel]) -> Iterator[tuple[str, Figure]]:
+    """Draw one figure after another and yield each with its name; those without data are left out."""
+    for name, module in _FIGURES.items():
+        figure = module.draw(cohorts, labels)
+        if figure is not None:
+            yield name, figure
+
+
+def captions(cohorts: Sequence[Cohort], labels: Sequence[ShownLabel]) -> dict[str, Caption]:
+    """Return the captions of all figures by name."""
+    return {name: module.caption(cohorts, labels) for name, module in _FIGURES.items()}

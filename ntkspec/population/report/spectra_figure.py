@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from ntkspec.population.report.cohorts import Cohort, SpectrumStatistics, at_stage
-from ntkspec.population.report.labels import ShownLabel, left_out
+from ntkspec.population.report.cohorts import Cohort, SpectrumStatistics
+from ntkspec.population.report.labels import ShownLabel, cohorts_at, left_out
 from ntkspec.report.canvas import GREY, new_axes, new_figure, text
 from ntkspec.report.curves import finish_panels
 from ntkspec.report.figures import Caption
@@ -47,7 +47,7 @@ def draw(cohorts: Sequence[Cohort], labels: Sequence[ShownLabel]) -> Figure | No
         labels: those with a colour are drawn.
     """
     drawn = [label for label in labels if label.colour]
-    panels = {stage: dict(_of_labels(cohorts, drawn, stage)) for stage in STAGES}
+    panels = {stage: cohorts_at(cohorts, drawn, stage) for stage in STAGES}
     panels = {stage: panel for stage, panel in panels.items() if any(map(_has_curve, panel.values()))}
     if not panels:
         return None
@@ -66,15 +66,6 @@ def draw(cohorts: Sequence[Cohort], labels: Sequence[ShownLabel]) -> Figure | No
         line.set_marker(label.marker or "None")
     legend_below(figure, [*colours, *_marks(shown)])
     return figure
-
-
-def _of_labels(
-    cohorts: Sequence[Cohort], labels: Sequence[ShownLabel], stage: Stage
-) -> Iterator[tuple[ShownLabel, Cohort]]:
-    """Yield each label with its cohort at a stage; if it has several, the one with the most runs."""
-    for label in labels:
-        for cohort in at_stage(cohorts, label.label, stage)[:1]:
-            yield label, cohort
 
 
 def _has_curve(cohort: Cohort) -> bool:

@@ -8,7 +8,7 @@ from typing import TextIO
 
 from ntkspec.population.report.cohorts import Cohort, SpectrumStatistics
 from ntkspec.population.report.enclosures import Enclosure
-from ntkspec.population.report.records import KeptPopulation, KeptRun, KeptSnapshot
+from ntkspec.population.report.reading import KeptPopulation, KeptRun, KeptSnapshot
 from ntkspec.report.to_csv import cell, text, write_table
 
 NUMBERS = (  # of `ntkspec.report.to_csv.kernel_numbers`, in the order of the table

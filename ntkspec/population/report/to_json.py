@@ -14,7 +14,7 @@ from ntkspec._version import PRODUCER
 from ntkspec.population.intervals import FEW, Interval
 from ntkspec.population.report.cohorts import QUANTILES, Cohort, MetricStatistics, SpectrumStatistics
 from ntkspec.population.report.enclosures import Enclosure
-from ntkspec.population.report.records import KeptPopulation
+from ntkspec.population.report.reading import KeptPopulation
 from ntkspec.report.to_json import plain
 
 FORMAT = "ntkspec-population"

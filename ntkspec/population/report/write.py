@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import pickle
+import subprocess
+import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from ntkspec.errors import OutputError
 from ntkspec.population.report.cohorts import cohorts_of
 from ntkspec.population.report.labels import shown_labels
-from ntkspec.population.report.reading import read_population
-from ntkspec.population.report.records import Failed, KeptPopulation
+from ntkspec.population.report.reading import Failed, KeptPopulation, read_population
 from ntkspec.population.report.to_csv import write_runs_csv, write_spectra_csv
 from ntkspec.population.report.to_json import FORMAT, dumps
 from ntkspec.report.folders import FolderKind, write_figures, write_file, write_text
@@ -62,10 +65,30 @@ analyse the run files first
     return FOLDER.write(folder, lambda part: _fill(population, part))
 
 
+def write_population_apart(
+    reports: Sequence[Path], folder: Path, failures: Sequence[Failed], broken: Sequence[str]
+) -> None:
+    """Call `write_population` in another process: it needs much memory, and this one may run for days.
+
+    Raises:
+        OutputError: the other process failed, and has printed why.
+    """
+    arguments = pickle.dumps((reports, folder, failures, broken))
+    words = [sys.executable, "-m", "ntkspec.population.report"]
+    try:  # in a session of its own: Ctrl-C reaches this process alone, whose `run` then ends the other
+        subprocess.run(words, input=arguments, check=True, start_new_session=True)
+    except subprocess.CalledProcessError as error:
+        raise OutputError(
+            str(folder),
+            expected="a report of all runs",
+            got=f"an end with code {error.returncode}",
+            remedy="see the line above; the results of the runs are kept",
+        ) from None
+
+
 def _fill(population: KeptPopulation, part: Path) -> list[str]:
     """Write all files into an empty folder; return their names in it, the page first."""
-    from ntkspec.population.report.figures import draw_all
-    from ntkspec.population.report.page import render_page
+    from ntkspec.population.report.page import draw_all, render_page
 
     cohorts, labels = cohorts_of(population), shown_labels(population)
     write_text(part / JSON, dumps(population, cohorts))

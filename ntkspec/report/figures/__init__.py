@@ -11,7 +11,8 @@ import importlib
 import pkgutil
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, cast
+from types import ModuleType
+from typing import TYPE_CHECKING
 
 from ntkspec.report.records import Report
 from ntkspec.report.thinning import first_of
@@ -42,20 +43,6 @@ def left_out(every: int, most: int, what: str = "runs") -> str:
     return f" {first} are drawn." if first else ""
 
 
-class FigureModule(Protocol):
-    """The functions and the constant that each module of this folder defines."""
-
-    ORDER: int
-
-    def draw(self, report: Report) -> Figure | None:
-        """Draw the figure, or return None if the report lacks the data for it."""
-        ...
-
-    def caption(self, report: Report) -> Caption:
-        """Return the figure's title, alternative text and caption."""
-        ...
-
-
 def draw_all(report: Report) -> Iterator[tuple[str, Figure]]:
     """Yield (name, figure) for each figure for which the report has data.
 
@@ -72,7 +59,7 @@ def captions(report: Report) -> dict[str, Caption]:
     return {name: module.caption(report) for name, module in _modules().items()}
 
 
-def _modules() -> dict[str, FigureModule]:
+def _modules() -> dict[str, ModuleType]:
     """Import all modules of this folder, and so Matplotlib; return them by name, sorted by ORDER."""
-    modules = {name: cast(FigureModule, importlib.import_module(f"{__name__}.{name}")) for name in NAMES}
+    modules = {name: importlib.import_module(f"{__name__}.{name}") for name in NAMES}
     return dict(sorted(modules.items(), key=lambda item: item[1].ORDER))

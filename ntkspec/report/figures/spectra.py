@@ -16,7 +16,7 @@ from ntkspec.report.curves import draw_floor, draw_run, draw_spectrum, finish, f
 from ntkspec.report.figures import Caption, left_out
 from ntkspec.report.legends import legend_below, mark_handles, run_handles, stage_handles
 from ntkspec.report.moments import by_step, moments, same_steps, step_colour
-from ntkspec.report.page_views import heading
+from ntkspec.report.page_texts import heading
 from ntkspec.report.records import Report
 from ntkspec.report.style import LATE, StyledRun, stages, styled_runs
 from ntkspec.report.thinning import few

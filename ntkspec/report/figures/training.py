@@ -16,7 +16,7 @@ from ntkspec.report.canvas import drawn, in_data, light_grid, new_axes, new_figu
 from ntkspec.report.curves import sign_of
 from ntkspec.report.figures import Caption
 from ntkspec.report.legends import FLOOR, legend_below, mark, run_handles
-from ntkspec.report.page_views import heading
+from ntkspec.report.page_texts import heading
 from ntkspec.report.records import Report
 from ntkspec.report.style import StyledRun, styled_runs
 from ntkspec.report.through_training import (

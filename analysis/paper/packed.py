@@ -12,24 +12,12 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
+from analysis.paper.groups import check_alike
 from ntkspec.errors import UsageError
-from ntkspec.population.analysed import outcome
-from ntkspec.population.groups import check_alike, is_of
 from ntkspec.population.json_files import OTHER_SHAPE, read_json, write_json
-from ntkspec.population.kept import ResultKind, has_members
-from ntkspec.population.outcomes import Outcome, from_dict
-
-VERSION = 3  # of outcomes; to be raised when the analysis changes: then all is analysed anew
-
-OUTCOMES: ResultKind[Outcome] = ResultKind(
-    name="outcome",
-    title="an outcome",
-    version=VERSION,
-    make=outcome,
-    to_tree=asdict,
-    from_tree=from_dict,
-    belongs=is_of,
-)
+from ntkspec.population.kept import has_members
+from ntkspec.population.outcomes import OUTCOMES, VERSION, Outcome, from_dict
+from ntkspec.report.grouping import grouped
 
 
 def load(place: Path) -> list[Outcome]:
@@ -67,9 +55,7 @@ def pack(outcomes: Iterable[Outcome], place: Path, by: Callable[[Outcome], str] 
         place: the folder.
         by: returns the name of an outcome's group, and so of its file.
     """
-    files: dict[str, list[Outcome]] = {}
-    for result in outcomes:
-        files.setdefault(by(result), []).append(result)
+    files = grouped((by(result), result) for result in outcomes)
     for name, group in files.items():
         made: list[Mapping[str, Any]] = []
         for result in group:

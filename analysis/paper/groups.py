@@ -3,46 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from pathlib import Path
-from typing import Any, Protocol, TypeAlias, TypeVar
+from collections.abc import Iterable
+from typing import TypeVar
 
 from ntkspec.errors import UsageError
-
-Config: TypeAlias = Mapping[str, Any]  # of a run, as its file holds it
-OF_SOURCES = ("image", "mesh", "up", "azimuth")  # entries of a run's task that tell its source and view
-
-
-class Result(Protocol):
-    """What is stored of a run, such as its `Outcome`."""
-
-    @property
-    def item(self) -> str:
-        """Return the name of the picture or mesh."""
-
-    @property
-    def name(self) -> str:
-        """Return the name of the run file."""
-
-    @property
-    def config(self) -> Mapping[str, Any]:
-        """Return the settings with which the run was made."""
-
+from ntkspec.population.jobs import settings_of
+from ntkspec.population.kept import Result
+from ntkspec.report.grouping import grouped
 
 AnyResult = TypeVar("AnyResult", bound=Result)
 
 
-def is_of(result: Result, run_file: Path) -> bool:
-    """Return whether a result says that it is of this run file, by item and name."""
-    return (result.item, result.name) == (run_file.parent.name, run_file.stem)
-
-
 def by_name(outcomes: Iterable[AnyResult]) -> dict[str, list[AnyResult]]:
     """Return a dict from each run name to its outcomes, in their order."""
-    groups: dict[str, list[AnyResult]] = {}
-    for outcome in outcomes:
-        groups.setdefault(outcome.name, []).append(outcome)
-    return groups
+    return grouped((outcome.name, outcome) for outcome in outcomes)
 
 
 def by_item(outcomes: Iterable[AnyResult]) -> dict[str, dict[str, AnyResult]]:
@@ -69,17 +43,6 @@ def require(outcomes: Iterable[Result], names: Iterable[str]) -> None:
                 got=f"{', '.join(sorted(runs)[:4])}{', ...' if len(runs) > 4 else ''}",
                 remedy="let the study go on to its end, or name the study that has it",
             )
-
-
-def settings_of(config: Config) -> Config:
-    """Return the part of a config that all runs of one name share in a study.
-
-    The keys source, view, label and seed are left out, and so is what made the run. The seed may differ,
-    since a picture keeps its seed when others are added to the study.
-    """
-    task = {key: value for key, value in config.get("task", {}).items() if key not in OF_SOURCES}
-    apart = ("label", "seed", "family", "device", "trained_by", "sha256")
-    return {key: value for key, value in config.items() if key not in apart} | {"task": task}
 
 
 def check_alike(outcomes: Iterable[Result]) -> None:

@@ -1,15 +1,12 @@
-"""Find the pictures or meshes that a population learns from, and check that no two have the same bytes."""
+"""Find the pictures or meshes from which a study learns."""
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TypeVar
 
 from ntkspec.errors import UsageError
-
-Item = TypeVar("Item")
+from ntkspec.report.thinning import few
 
 PICTURES = frozenset({".jpeg", ".jpg", ".png", ".webp", ".bmp", ".tif", ".tiff"})
 MESHES = frozenset({".ply", ".obj", ".stl", ".off", ".glb"})
@@ -46,42 +43,7 @@ def sources_in(
         )
     if not sources:
         raise UsageError(str(folder), expected=f"{wanted} files in it", got="none", remedy=remedy)
-    return tuple(sources if count is None else spread(sources, count))
-
-
-def spread(items: Sequence[Item], count: int) -> Sequence[Item]:
-    """Return `count` of the items, evenly spread from the first to the last, or all if they are fewer.
-
-    Example:
-        >>> spread("abcde", 3)
-        ['a', 'c', 'e']
-    """
-    if count >= len(items):
-        return items
-    return [items[round(i * (len(items) - 1) / max(count - 1, 1))] for i in range(count)]
-
-
-def check_apart(sources: Iterable[Path]) -> None:
-    """Require that no picture or mesh occurs twice.
-
-    Raises:
-        UsageError: two files have the same bytes.
-    """
-    seen: dict[str, Path] = {}
-    for source in sorted(sources):
-        other = seen.setdefault(sha256(source), source)
-        if other != source:
-            raise UsageError(
-                str(source),
-                expected="a picture or mesh that differs from the others",
-                got=f"the bytes of {other}",
-                remedy="take one of the two away",
-            )
-
-
-def sha256(source: Path) -> str:
-    """Return the sha256 of a file's bytes, in hexadecimal."""
-    return hashlib.sha256(source.read_bytes()).hexdigest()
+    return tuple(sources if count is None else (sources[i] for i in few(len(sources), count)))
 
 
 def _files(folder: Path, endings: Iterable[str]) -> list[Path]:
