@@ -125,6 +125,10 @@ def test_a_damaged_part_is_not_resumed(tmp_path):
         file["snapshots/s"].attrs["label"] = "other"
     with pytest.raises(NtkspecError, match="damaged or changed"):
         RunWriter(path, inputs=INPUTS, resume=True)
+    with h5py.File(tmp_path / "run.h5.part", "r+") as file:  # a `KeyError` of h5py came
+        del file["snapshots/s"].attrs["ntkspec_digest"], file["snapshots/s"].attrs["step"]
+    with pytest.raises(NtkspecError, match="attribute 'step'"):
+        RunWriter(path, inputs=INPUTS, resume=True)
 
 
 # -- the child that looks first
