@@ -255,6 +255,7 @@ def test_the_jacobian_is_affine_in_every_region(name: str) -> None:
     assert jac.regions is not None
     counts = np.bincount(jac.regions)
     assert len(counts) > 1
+    assert (counts > D + 1).any()
     rows = jac.to_dense()[:, 0]
     for region in np.flatnonzero(counts > D + 1):
         s = np.linalg.svd(rows[jac.regions == region], compute_uv=False)
