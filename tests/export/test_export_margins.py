@@ -11,6 +11,7 @@ import pytest
 import torch
 from test_export_regions import ACTIVATIONS
 from torch import nn
+from torch.nn import functional
 
 from ntkspec.export import jacobian
 from ntkspec.export.regions.trace import Trace
@@ -126,6 +127,37 @@ def test_what_is_computed_from_parameters_has_its_error_too():
         model.first.weight.fill_(1.0)
     found = jacobian(model, torch.tensor([[0.0], [1e-10], [1e-7], [1.0], [2.0]], dtype=torch.float64))
     assert found.regions.tolist() == [0, 1, 2, 2, 2]  # those within 1e8 eps of the kink stand alone
+
+
+BENT = {  # by a number that is 0.25 + 1e-9, and comes out as 0.25
+    "prelu": lambda z, number: functional.prelu(z, number[None]),
+    "masked_fill": lambda z, number: z.masked_fill(z < 0, -number) - z * 2.5e-10,
+    "clamp": lambda z, number: z.clamp(min=-number[None]) - z * 2.5e-10,
+    "where it clamps": lambda z, number: (z + 0.75 - 2.5e-9).clamp(min=-number[None]) + 0.5,
+}
+
+
+class Bent(nn.Module):
+    """A second activation whose kink is where the first gives -0.25."""
+
+    def __init__(self, bend):
+        super().__init__()
+        self.first, self.last, self.bend = nn.Linear(1, 1, bias=False), nn.Linear(1, 1), bend
+        self.parts = nn.ParameterList([nn.Parameter(torch.tensor(v)) for v in (1e8, 0.25 + 1e-9, -1e8)])
+
+    def forward(self, x):
+        number = self.parts[0] + self.parts[1] + self.parts[2]
+        return self.last(torch.relu(self.bend(self.first(x), number) + 0.25))
+
+
+@pytest.mark.parametrize("name", BENT)
+def test_so_have_slopes_limits_and_fillings_that_are_computed(name):
+    model = Bent(BENT[name]).double()
+    with torch.no_grad():
+        model.first.weight.fill_(1.0)
+    found = jacobian(model, torch.tensor([[2.0], [2e-9 - 1], [2e-9 - 1], [3.0]], dtype=torch.float64))
+    assert found.regions.tolist() == [0, 1, 2, 0]  # the exact number puts them on the other side
+    assert found.regions_certain
 
 
 def test_weights_of_unknown_accuracy_are_not_vouched_for():
