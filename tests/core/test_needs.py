@@ -171,3 +171,5 @@ def test_vectors_of_lanczos_take_what_is_said():
     taken = peak(lambda: SOLVERS["lanczos"].solve(kernel, 60))
     needed = SOLVERS["lanczos"].need(kernel, 60).needed
     assert needed / 3 <= taken <= needed
+    with pytest.raises(MemoryBudgetError, match="vectors of 60 eigenvalues"):
+        SOLVERS["lanczos"].solve(kernel.replaced(budget=needed - 1), 60)
