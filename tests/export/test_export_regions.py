@@ -55,6 +55,7 @@ ACTIVATIONS: dict[str, tuple[Callable[[Tensor], Tensor], Callable[[NDArray[Any]]
     "times a mask": (lambda z: z * (z > 0), lambda z: z > 0),
     "written out": (lambda z: (z + z.abs()) / 2, np.sign),
     "shifted": (lambda z: 1 - 2 * F.relu(z - 0.1).neg(), lambda z: z - 0.1 > 0),
+    "far off and back": (lambda z: F.relu(z + 1e3 - 1e3), lambda z: z > 0),
 }
 
 # Behind a Linear layer: no regions, whichever reason there is.

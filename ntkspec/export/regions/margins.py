@@ -99,7 +99,7 @@ def _reduction(step: Step) -> Number:
 
 
 def _extreme(step: Step) -> Number:
-    return torch.as_tensor(step.error(0)).amax(step.option("dim", 1, ()), step.option("keepdim", 2, False))
+    return torch.as_tensor(step.error(0)).amax(step.args[1], step.option("keepdim", 2, False))
 
 
 def _slope(step: Step) -> Number:
@@ -175,7 +175,7 @@ def _from_the_next(step: Step) -> list[tuple[Tensor, Number]]:
 
     The distance of a unique maximum or minimum from itself is set to infinity: it is no tie.
     """
-    dims = step.option("dim", 1, ()) or tuple(range(1, step.args[0].ndim))
+    dims = step.args[1]
     reduce = torch.amax if step.name == "amax" else torch.amin
     x, error = step.args[0], torch.as_tensor(step.error(0))
     best = reduce(x, dims, keepdim=True)
