@@ -56,6 +56,14 @@ ACTIVATIONS: dict[str, tuple[Callable[[Tensor], Tensor], Callable[[NDArray[Any]]
     "written out": (lambda z: (z + z.abs()) / 2, np.sign),
     "shifted": (lambda z: 1 - 2 * F.relu(z - 0.1).neg(), lambda z: z - 0.1 > 0),
     "far off and back": (lambda z: F.relu(z + 1e3 - 1e3), lambda z: z > 0),
+    "largest of two": (
+        lambda z: z.view(-1, 2, 3).amax(1).repeat(1, 2),
+        lambda z: z.reshape(2, 3) == z.reshape(2, 3).max(0),
+    ),
+    "least of two": (
+        lambda z: z.view(-1, 2, 3).amin(1).repeat(1, 2),
+        lambda z: z.reshape(2, 3) == z.reshape(2, 3).min(0),
+    ),
 }
 
 # Behind a Linear layer: no regions, whichever reason there is.
@@ -210,7 +218,7 @@ def test_activations_however_they_are_written(name: str) -> None:
     activation, piece = ACTIVATIONS[name]
     net, x = _net(lambda m, x: m.last(activation(m.first(x)))), inputs(60) * 4 - 2
     weight, bias = _numbers(net.first)
-    expected = _in_order([tuple(piece(weight @ row + bias)) for row in x.numpy()])
+    expected = _in_order([tuple(np.ravel(piece(weight @ row + bias))) for row in x.numpy()])
     assert max(expected) > 2
     assert jacobian(net, x).regions.tolist() == expected
 
