@@ -20,6 +20,7 @@ import pytest
 
 import ntkspec
 from ntkspec import batch
+from ntkspec.population import batch_request
 from ntkspec.population.batched import RunJob, analyse, remaining, run_files
 from ntkspec.population.report import write_population
 from ntkspec.population.results import all_made, asked, identify
@@ -378,6 +379,21 @@ def exit_code(words):
         return batch.main(words)
     except SystemExit as stop:  # argparse
         return stop.code
+
+
+@pytest.mark.parametrize(
+    ("words", "gpus", "profile"),
+    [
+        ("", 1, "gpu"), ("", 0, "cpu"), ("--backend cpu", 1, "cpu"), ("--backend gpu", 0, "gpu"),
+        ("--cluster slurm --workers 2", 1, "cpu"),  # the GPU of this machine is none of the jobs'
+        ("--cluster slurm --workers 2 --backend gpu", 0, "gpu"),
+        ("--cluster tcp://there:1 --backend gpu", 1, None), ("--profile cpu --backend gpu", 1, "cpu"),
+    ],
+)  # fmt: skip
+def test_workers_get_a_gpu_where_one_is_asked_for_or_here(words, gpus, profile, runs, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0" * gpus)
+    monkeypatch.setattr(batch_request, "find_spec", lambda name: name)
+    assert batch_request.read_batch(["runs", *words.split()]).cluster.profile == profile
 
 
 def test_without_dask(runs, monkeypatch, capsys):

@@ -37,7 +37,7 @@ def test_without_limits_where_it_may_run(machine, monkeypatch):
     ("own", "outer", "cores"),
     [
         ("max", "max", 12), (400_000, "max", 4), (400_000, 300_000, 3), ("max", 300_000, 3),
-        (250_000, "max", 2), (99_999, "max", 1), (10**9, 10**9, 12),
+        (250_000, "max", 2), (99_999, "max", 1), (10**9, 10**9, 12), (0, "max", 12),
     ],
 )  # fmt: skip
 def test_quotas_of_nested_cgroups(version, own, outer, cores, machine):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +17,7 @@ from ntkspec.analyze import analyze_runs, main
 from ntkspec.errors import UsageError
 from ntkspec.jacobian import Jacobian
 from ntkspec.report.figures.eigenfunctions import draw as fig_eigenfunctions
+from ntkspec.runs.everywhere import everywhere_of
 from ntkspec.store import RunWriter
 
 SHAPE = (5, 6)
@@ -104,6 +106,18 @@ def test_inputs_in_single_precision_are_those_in_double(here):
     write(here / "single.h5", SAMPLED, inputs=single[SAMPLED])
     write(here / "double.h5", np.arange(30), inputs=single.astype(np.float64), snapshots=("end",))
     analyze_runs(["single.h5"], everywhere="double.h5", snapshot="end")
+
+
+@pytest.mark.parametrize("scale", [1e-6, 1e6])
+def test_outputs_are_compared_relative_to_the_largest(scale, here):
+    outputs = scale * np.random.default_rng(2).random((30, 2))
+    write(here / "some.h5", SAMPLED, outputs=outputs[SAMPLED])
+    for change, fits in ((1e-9, True), (1e-7, False)):
+        write(here / "every.h5", np.arange(30), outputs=outputs * (1 + change), snapshots=("end",))
+        with ntkspec.open_run("some.h5") as run, ntkspec.open_run("every.h5") as file:
+            refused = pytest.raises(UsageError, match=r"outputs that some\.h5 has at the 11 inputs of both")
+            with contextlib.nullcontext() if fits else refused:
+                everywhere_of(file, run, ["end"])
 
 
 def test_no_eigenfunctions_where_there_is_no_plane(here):

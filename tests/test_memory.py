@@ -117,6 +117,7 @@ def test_the_tightest_cgroup_counts(version, machine):
         ("/gone", {"sys": "/"}, "sys"),  # no folder any more
         ("/a", {"other": "/b", "sys": "/a"}, "sys"),  # somebody else's container
         ("/a b", {"sys\\040here": "/a\\040b"}, "sys here"),
+        ("/pods/a:cri-containerd:17", {"sys": "/"}, "sys/pods/a:cri-containerd:17"),
         ("/a", {"here": "/", "there": "/"}, "there/a"),
     ],
 )

@@ -164,7 +164,7 @@ def _distance(name: str, products: Sequence[NDArray[np.float64]]) -> float:
     mm, mp, pp = (math.fsum(of_tiles) for of_tiles in zip(*products, strict=True))
     if not math.isfinite(pp):
         raise overflow(f"kernel {_without_side(name)}", "its precision")
-    a, b = (math.sqrt(max(mm + pp + sign * 2 * mp, 0.0)) / 2 for sign in (1, -1))  # |A| and |B|
+    a, b = (math.sqrt(mm + pp + sign * 2 * mp) / 2 for sign in (1, -1))  # |A| and |B|
     distance = (mm - (mp / (a + b)) ** 2) / (2 * a * b)
     return min(max(distance, 0.0), 1.0)  # only rounding leaves this range
 

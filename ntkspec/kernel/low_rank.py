@@ -193,6 +193,10 @@ def _expected_rank(traces: list[tuple[int, float]], target: float) -> float:
     Args:
         traces: (rank, trace of the rest) after every step so far.
         target: the trace to reach.
+
+    Example:
+        >>> _expected_rank([(0, 1.0), (64, 1e-2), (128, 1e-4)], 1e-8)
+        256.0
     """
     rank, trace = traces[-1]
     half_rank, half_trace = max((step for step in traces if step[0] <= rank / 2), default=traces[0])

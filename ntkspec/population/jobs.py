@@ -174,11 +174,13 @@ def work(job: Job) -> str:
     for path in (path for source in missing for path in job.run_files(source).values()):
         if path.exists():  # else its training failed
             job.results.find_or_make(path)
-    job.check(missing)
+    job.check(job.sources)  # all of them: another process may have made some since the job was given
     if failed:
         raise failed
     took = f"trained in {trained - start:.0f} s, analysed in {time.perf_counter() - trained:.0f} s"
-    names = f"{len(missing)} from {missing[0].stem}" if len(missing) > 1 else missing[0].stem
+    names = job.sources[0].stem
+    if len(job.sources) > 1:
+        names = f"{len(job.sources)} from {names}"
     return f"{next(iter(job.kernels))}, {names}: {took}"
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -78,16 +78,15 @@ def begin(part: Path, samples: Mapping[str, AnyArray], label: str, config: str) 
     return file
 
 
-def seal(file: h5py.File, complete: Iterable[str], where: str, *, interrupted: bool) -> None:
+def seal(file: h5py.File, where: str, *, interrupted: bool) -> None:
     """Write the attributes that are known at the end.
 
     Args:
         file: the run file.
-        complete: ids of its complete snapshots.
         where: the file, for messages.
         interrupted: whether what it records was interrupted.
     """
-    snapshots = {name: file[schema.SNAPSHOTS][name] for name in complete}
+    snapshots = {name: group for name, group in file[schema.SNAPSHOTS].items() if group.attrs["complete"]}
     paired = any(map(has_pairs, snapshots.values()))  # pairs may be gone with a snapshot that was removed
     file.attrs["version"] = schema.VERSION_OF_PAIRS if paired else schema.VERSION
     digests = {name: digest.snapshot_digest(group, where) for name, group in snapshots.items()}

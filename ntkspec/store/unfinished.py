@@ -204,8 +204,11 @@ def _read(part: Path, mode: str) -> tuple[h5py.File, dict[str, AnyArray]]:
         file = open_hdf5(part, mode)
         stored = {name: data[...] for name, data in file[schema.SAMPLES].items()}
         for name, group in file[schema.SNAPSHOTS].items():
-            if group.attrs.get("complete", False) and digest.DIGEST in group.attrs:
-                where = f"{part}: /{schema.SNAPSHOTS}/{name}"
+            if not group.attrs.get("complete", False):
+                continue
+            where = f"{part}: /{schema.SNAPSHOTS}/{name}"
+            checks.integer(group, "step", where, 0)
+            if digest.DIGEST in group.attrs:
                 digest.compare_digest(group, where, digest.snapshot_digest(group, where))
     except (OSError, KeyError, RuntimeError, ValueError, TypeError, AttributeError) as error:
         raise UsageError(

@@ -105,6 +105,9 @@ class RunWriter:
         self._samples = check_samples(inputs, targets, indices)
         self.n = len(self._samples[schema.INPUTS])
         self._c = None if targets is None else self._samples[schema.TARGETS].shape[1]
+        self._steps: dict[
+            str, int
+        ] = {}  # of the complete snapshots, by id; the file is slow to list thousands
         self.notes: tuple[str, ...] = ()  # what was given, and a file that is resumed has otherwise
         with writing(self.path):
             if resume and self.part.exists():
@@ -115,14 +118,14 @@ class RunWriter:
                 clear(self.part, self._fresh)
                 self._file = begin(self.part, self._samples, label, described)
                 return
+        self._steps = {name: int(group.attrs["step"]) for name, group in self._snapshots.items()}
         self.notes = kept(self._file, label, described)
 
     @property
     def complete_snapshots(self) -> tuple[str, ...]:
         """Return the ids of the snapshots that are written and complete, in order of step."""
-        snapshots = self._snapshots
-        done = [name for name in snapshots if snapshots[name].attrs["complete"]]
-        return tuple(sorted(done, key=lambda name: int(snapshots[name].attrs["step"])))
+        self._require_open()
+        return tuple(sorted(self._steps, key=lambda name: (self._steps[name], name)))
 
     @contextlib.contextmanager
     def snapshot(
@@ -165,7 +168,9 @@ class RunWriter:
                 self._file.flush()
                 group.attrs["complete"] = True
                 self._file.flush()
+            self._steps[id] = step
         except BaseException:
+            self._steps.pop(id, None)
             with contextlib.suppress(Exception):
                 del snapshots[id]
             raise
@@ -216,16 +221,17 @@ class RunWriter:
         """
         self._require_complete(id)
         snapshots, where = self._snapshots, str(self.part)
-        step, numbers = snapshots[id].attrs["step"], digest.numbers_digest(snapshots[id], where)
+        step, numbers = self._steps[id], digest.numbers_digest(snapshots[id], where)
         for name in self.complete_snapshots:
-            other = snapshots[name]
-            if name == id or other.attrs["step"] != step or digest.numbers_digest(other, where) != numbers:
+            same_step = name != id and self._steps[name] == step
+            if not same_step or digest.numbers_digest(snapshots[name], where) != numbers:
                 continue
             now = self.read(id)
             self.relabel(name, now.label, updated(self.read(name).metrics, now.metrics))
             with writing(self.path):
                 reserve(self.part)
                 del snapshots[id]  # once the file is closed, new data can take its room in the file
+                del self._steps[id]
                 self._file.flush()
             return name
         return None
@@ -304,7 +310,7 @@ class RunWriter:
         with writing(self.path):
             if self._file:  # else an earlier call closed it
                 reserve(self.part)
-                seal(self._file, self.complete_snapshots, str(self.part), interrupted=interrupted)
+                seal(self._file, str(self.part), interrupted=interrupted)
                 close_hdf5(self._file)
             with self.part.open("rb+") as handle:
                 wait_for_disk(handle.fileno())

@@ -76,12 +76,13 @@ def test_every_mode_of_a_mixed_jacobian(outputs):
     assert (lower.quantity, lower.side, upper.side) == ("lambda_min", "lower", "upper")
 
 
-def test_a_singular_kernel_is_not_certified_positive():
-    jac = cases.prescribed(np.r_[np.ones(5), np.zeros(3)], 5)
+@pytest.mark.parametrize("size", [1.0, 1e-12])
+def test_a_singular_kernel_is_not_certified_positive(size):
+    jac = cases.prescribed(size * np.r_[np.ones(5), np.zeros(3)], 5)
     lower, upper = ntkspec.bounds.certified(jac)
     assert lower.values[0] == 0.0
     assert lower.vacuous
-    assert upper.values[0] < 1e-13
+    assert upper.values[0] < 1e-13 * size
     assert not upper.vacuous
 
 
@@ -93,11 +94,13 @@ def test_rows_over_many_decades_are_certified_where_scaling_allows():
     assert 0.9e-24 < lower.values[0] <= upper.values[0] < 1.1e-24
 
 
-def test_forming_stays_within_its_margin():
-    """Entry by entry, against rationals."""
+@pytest.mark.parametrize("times", [1, 12])
+def test_forming_stays_within_its_margin(times):
+    """Entry by entry, against rationals; of many blocks, each of which adds its own roundings."""
     for seed in range(60):
         rng = np.random.default_rng(seed)
-        jac = certify.KINDS[seed % len(certify.KINDS)](rng, 4)
+        blocks = [*certify.KINDS[seed % len(certify.KINDS)](rng, 4)] * times
+        jac = Jacobian(tuple(replace(block, name=f"{k}", order=k) for k, block in enumerate(blocks)))
         try:
             formed = form(jac)
         except UsageError:  # out of range

@@ -9,9 +9,10 @@ import cases
 import numpy as np
 import pytest
 
-from ntkspec.backend import select
+from ntkspec.backend import CpuBackend, select
 from ntkspec.errors import MemoryBudgetError
 from ntkspec.jacobian import Jacobian
+from ntkspec.kernel import tiles
 from ntkspec.kernel.assembly import Assembly
 from ntkspec.kernel.linear_operator import operator_bytes, operator_of
 from ntkspec.kernel.panels import triangle_bytes, triangular_factor
@@ -101,6 +102,19 @@ def test_what_is_kept_of_many_sums_is_a_tenth_of_the_budget():
     assert peak(look) <= rich.budget / 10
 
 
+@pytest.mark.parametrize(("outputs", "n", "c"), [("trace", 400, 1), ("full", 150, 3)])
+def test_a_tile_takes_what_is_said(outputs, n, c):
+    """Of two kernels: their sums, and the Gram matrices of factors, which are made once for each worker."""
+    jac = cases.mixed(n, c)
+    groups = tiles.groups_of({"total": jac, "grid": jac.only("grid")})
+    used, fresh = (Kernel(jac, outputs=outputs, backend=CpuBackend(), budget=2**31) for _ in range(2))
+    for kernel in (used, fresh):  # the first loads and compiles
+        (((row, column),),) = tiles.panel_pairs(kernel, tiles.Tiling(panel=n, step=n))
+        taken = peak(lambda work=(row, column, groups, kernel): tiles.compute(*work))
+    said = tiles.scratch_bytes(fresh, groups, fresh.size) / fresh.backend.workers
+    assert 0.5 * said <= taken <= said
+
+
 def test_a_triangle_takes_what_is_said():
     kernel = Kernel(dense(900, 1000), backend=CPU, budget=2**31)
     assert next(iter(kernel.terms)).pair.repeat == 1  # made and kept, so that factors do not count
@@ -157,3 +171,5 @@ def test_vectors_of_lanczos_take_what_is_said():
     taken = peak(lambda: SOLVERS["lanczos"].solve(kernel, 60))
     needed = SOLVERS["lanczos"].need(kernel, 60).needed
     assert needed / 3 <= taken <= needed
+    with pytest.raises(MemoryBudgetError, match="vectors of 60 eigenvalues"):
+        SOLVERS["lanczos"].solve(kernel.replaced(budget=needed - 1), 60)

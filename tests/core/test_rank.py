@@ -59,6 +59,14 @@ def test_padding_is_no_number():
     assert ntkspec.spectrum(jac).lambda_min == 0.0
 
 
+@pytest.mark.parametrize("outputs", cases.MODES)
+def test_rows_that_differ_in_one_index_are_not_one(outputs):
+    """Also of one output: indices are those of all outputs."""
+    right = SparseFactor(np.array([[0, 1], [0, 2], [0, 3]]), np.ones((3, 2, 2)), 4)
+    jac = Jacobian((cases.block("level", None, right, 3, 2),))
+    assert rank_bound(jac, outputs).at_most >= numerical_rank(jac, outputs) == 3
+
+
 @pytest.mark.parametrize("apart", [1e-6, 1e-9, 1e-13, 2.0**-52])
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 def test_rows_close_together_are_not_one(apart, dtype):

@@ -6,13 +6,19 @@ activation must be on the same piece in both. Samples are sought on both sides o
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
 from test_export_regions import ACTIVATIONS
 from torch import nn
+from torch.nn import functional
+from torch.utils._pytree import tree_leaves, tree_map_only
 
 from ntkspec.export import jacobian
+from ntkspec.export.regions.margins import Margins
+from ntkspec.export.regions.operations import Call
 from ntkspec.export.regions.trace import Trace
 from ntkspec.nets.mlp import MLP
 
@@ -67,6 +73,64 @@ def test_certain_samples_are_on_the_pieces_of_double_precision(name):
     assert not (differ & ~uncertain).any()
     assert uncertain.mean() > 0.5  # they are all but on a kink
     assert traced(double, x.double())[1].mean() < 0.5  # where double precision sees them apart
+
+
+def numbers(*shape):
+    return torch.rand(shape, generator=torch.Generator().manual_seed(len(shape))) + 0.5
+
+
+aten = torch.ops.aten
+MASK = torch.arange(20).reshape(5, 4) % 3 == 0
+RULES = {
+    "add": (aten.add.Tensor, numbers(5, 4), numbers(4)),
+    "sub": (aten.sub.Tensor, numbers(5, 4), numbers(4)),
+    "mul": (aten.mul.Tensor, numbers(5, 4), numbers(4)),
+    "div": (aten.div.Tensor, numbers(5, 4), numbers(4)),
+    "mm": (aten.mm.default, numbers(5, 3), numbers(3, 4)),
+    "bmm": (aten.bmm.default, numbers(2, 5, 3), numbers(2, 3, 4)),
+    "addmm": (aten.addmm.default, numbers(4), numbers(5, 3), numbers(3, 4)),
+    "sum": (aten.sum.dim_IntList, numbers(5, 4), [1]),
+    "mean": (aten.mean.dim, numbers(5, 4), [1]),
+    "amax": (aten.amax.default, numbers(5, 4), [1]),
+    "amin": (aten.amin.default, numbers(5, 4), [1]),
+    "leaky_relu": (aten.leaky_relu.default, -numbers(5, 4), 0.2),
+    "a steep one": (aten.leaky_relu.default, -numbers(5, 4), 3.0),
+    "prelu": (aten._prelu_kernel.default, -numbers(5, 4), numbers(1, 4)),
+    "maximum": (aten.maximum.default, numbers(5, 4), numbers(5, 4).flip(0)),
+    "minimum": (aten.minimum.default, numbers(5, 4), numbers(5, 4).flip(0)),
+    "where": (aten.where.self, MASK, numbers(5, 4), numbers(4)),
+    "masked_fill": (aten.masked_fill.Tensor, numbers(5, 4), MASK, numbers()),
+    "copy": (aten.copy_.default, numbers(5, 4), numbers(4)),
+    "clamp": (aten.clamp.Tensor, numbers(5, 4), numbers(5, 4).flip(0), None),
+    "relu": (aten.relu.default, numbers(5, 4)),
+    "neg": (aten.neg.default, numbers(5, 4)),
+    "abs": (aten.abs.default, -numbers(5, 4)),
+    "cat": (aten.cat.default, [numbers(5, 4), numbers(5, 2)], 1),
+}
+
+
+@pytest.mark.parametrize("share", [0.0, 1e-3])
+@pytest.mark.parametrize("name", RULES)
+def test_errors_stay_within_their_bounds(name, share):
+    """Of each operation in single precision, at all ends of its arguments' errors, against double."""
+    operation, *arguments = RULES[name]
+    margins, rng = Margins(5), torch.Generator().manual_seed(1)
+    tensors = [leaf for leaf in tree_leaves(arguments) if getattr(leaf, "dtype", None) == torch.float32]
+    errors = [share * tensor.abs() * torch.rand(tensor.shape, generator=rng) for tensor in tensors]
+    for tensor, error in zip(tensors, errors, strict=True):
+        margins.keep([tensor], error)
+    bound = torch.as_tensor(margins.after(Call(operation, arguments, {}))).double()
+    found = operation(*tree_map_only(torch.Tensor, torch.clone, arguments)).double()
+    for signs in itertools.product((-1, 1), repeat=len(tensors)):
+        moved = {
+            id(tensor): tensor.double() + sign * error.double()
+            for tensor, error, sign in zip(tensors, errors, signs, strict=True)
+        }
+        exact = operation(
+            *tree_map_only(torch.Tensor, lambda leaf, moved=moved: moved.get(id(leaf), leaf), arguments)
+        )
+        assert ((found - exact).abs() <= bound * (1 + 1e-6)).all(), signs
+    assert bound.max() < 10 * share + 1e-5
 
 
 def test_samples_in_general_position_are_certain():
@@ -126,6 +190,37 @@ def test_what_is_computed_from_parameters_has_its_error_too():
         model.first.weight.fill_(1.0)
     found = jacobian(model, torch.tensor([[0.0], [1e-10], [1e-7], [1.0], [2.0]], dtype=torch.float64))
     assert found.regions.tolist() == [0, 1, 2, 2, 2]  # those within 1e8 eps of the kink stand alone
+
+
+BENT = {  # by a number that is 0.25 + 1e-9, and comes out as 0.25
+    "prelu": lambda z, number: functional.prelu(z, number[None]),
+    "masked_fill": lambda z, number: z.masked_fill(z < 0, -number) - z * 2.5e-10,
+    "clamp": lambda z, number: z.clamp(min=-number[None]) - z * 2.5e-10,
+    "where it clamps": lambda z, number: (z + 0.75 - 2.5e-9).clamp(min=-number[None]) + 0.5,
+}
+
+
+class Bent(nn.Module):
+    """A second activation whose kink is where the first gives -0.25."""
+
+    def __init__(self, bend):
+        super().__init__()
+        self.first, self.last, self.bend = nn.Linear(1, 1, bias=False), nn.Linear(1, 1), bend
+        self.parts = nn.ParameterList([nn.Parameter(torch.tensor(v)) for v in (1e8, 0.25 + 1e-9, -1e8)])
+
+    def forward(self, x):
+        number = self.parts[0] + self.parts[1] + self.parts[2]
+        return self.last(torch.relu(self.bend(self.first(x), number) + 0.25))
+
+
+@pytest.mark.parametrize("name", BENT)
+def test_so_have_slopes_limits_and_fillings_that_are_computed(name):
+    model = Bent(BENT[name]).double()
+    with torch.no_grad():
+        model.first.weight.fill_(1.0)
+    found = jacobian(model, torch.tensor([[2.0], [2e-9 - 1], [2e-9 - 1], [3.0]], dtype=torch.float64))
+    assert found.regions.tolist() == [0, 1, 2, 0]  # the exact number puts them on the other side
+    assert found.regions_certain
 
 
 def test_weights_of_unknown_accuracy_are_not_vouched_for():

@@ -55,6 +55,15 @@ ACTIVATIONS: dict[str, tuple[Callable[[Tensor], Tensor], Callable[[NDArray[Any]]
     "times a mask": (lambda z: z * (z > 0), lambda z: z > 0),
     "written out": (lambda z: (z + z.abs()) / 2, np.sign),
     "shifted": (lambda z: 1 - 2 * F.relu(z - 0.1).neg(), lambda z: z - 0.1 > 0),
+    "far off and back": (lambda z: F.relu(z + 1e3 - 1e3), lambda z: z > 0),
+    "largest of two": (
+        lambda z: z.view(-1, 2, 3).amax(1).repeat(1, 2),
+        lambda z: z.reshape(2, 3) == z.reshape(2, 3).max(0),
+    ),
+    "least of two": (
+        lambda z: z.view(-1, 2, 3).amin(1).repeat(1, 2),
+        lambda z: z.reshape(2, 3) == z.reshape(2, 3).min(0),
+    ),
 }
 
 # Behind a Linear layer: no regions, whichever reason there is.
@@ -209,24 +218,42 @@ def test_activations_however_they_are_written(name: str) -> None:
     activation, piece = ACTIVATIONS[name]
     net, x = _net(lambda m, x: m.last(activation(m.first(x)))), inputs(60) * 4 - 2
     weight, bias = _numbers(net.first)
-    expected = _in_order([tuple(piece(weight @ row + bias)) for row in x.numpy()])
+    expected = _in_order([tuple(np.ravel(piece(weight @ row + bias))) for row in x.numpy()])
     assert max(expected) > 2
     assert jacobian(net, x).regions.tolist() == expected
 
 
-def test_kinks_are_told_as_torch_differentiates() -> None:
+AT_ZERO: dict[str, Callable[[Tensor], Tensor]] = {
+    "relu": torch.relu,
+    "abs": torch.abs,
+    "leaky": lambda z: F.leaky_relu(z, 0.2),
+    "prelu": lambda z: F.prelu(z, z.new_full((1,), 0.3)),
+    "threshold": lambda z: F.threshold(z, 0.0, 0.0),
+    "hardtanh, low": lambda z: F.hardtanh(z, 0.0, 1.0),
+    "hardtanh, high": lambda z: F.hardtanh(z, -1.0, 0.0),
+    "clamp, low": lambda z: z.clamp(0.0, 1.0),
+    "clamp, high": lambda z: z.clamp(-1.0, 0.0),
+    "clamp, no high": lambda z: z.clamp(min=0.0),
+    "clamp_min": lambda z: torch.clamp_min(z, 0.0),
+    "clamp, no low": lambda z: z.clamp(max=0.0),
+    "clamp_max": lambda z: torch.clamp_max(z, 0.0),
+    "maximum": lambda z: torch.maximum(z, -z),
+    "minimum": lambda z: torch.minimum(z, -z),
+}
+
+
+@pytest.mark.parametrize("name", AT_ZERO)
+def test_kinks_are_told_as_torch_differentiates(name: str) -> None:
     """ReLU takes its left slope at 0; of |x| the derivative there is 0, neither of its slopes."""
-    x = torch.tensor([[-1.0], [0.0], [1.0]], dtype=torch.float64)
-    for activation, expected in ((nn.ReLU(), [0, 0, 1]), (_Abs(), [0, 1, 2])):
-        net = nn.Sequential(nn.Linear(1, 1), activation, nn.Linear(1, 1))
-        nn.init.constant_(net[0].weight, 1.0)
-        nn.init.constant_(net[0].bias, 0.0)
-        assert jacobian(net, x).regions.tolist() == expected
-
-
-class _Abs(nn.Module):
-    def forward(self, x: Tensor) -> Tensor:
-        return x.abs()
+    x = torch.tensor([[-0.5], [0.0], [0.5]], dtype=torch.float64, requires_grad=True)
+    (slopes,) = torch.autograd.grad(AT_ZERO[name](x).sum(), x)
+    net = _net(lambda m, x: m.last(AT_ZERO[name](m.first(x)).expand(-1, WIDTH)))
+    net.first = nn.Linear(1, 1, dtype=torch.float64)
+    nn.init.constant_(net.first.weight, 1.0)
+    nn.init.constant_(net.first.bias, 0.0)
+    assert jacobian(net, x.detach()).regions.tolist() == _in_order(
+        [(each,) for each in slopes[:, 0].tolist()]
+    )
 
 
 PIECEWISE_LINEAR: dict[str, Callable[[Any, Tensor], Tensor]] = {
@@ -255,6 +282,7 @@ def test_the_jacobian_is_affine_in_every_region(name: str) -> None:
     assert jac.regions is not None
     counts = np.bincount(jac.regions)
     assert len(counts) > 1
+    assert (counts > D + 1).any()
     rows = jac.to_dense()[:, 0]
     for region in np.flatnonzero(counts > D + 1):
         s = np.linalg.svd(rows[jac.regions == region], compute_uv=False)

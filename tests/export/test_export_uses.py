@@ -81,7 +81,9 @@ def assert_kernels(jac: Jacobian, rows: dict[str, NDArray[Any]], relative: float
 
 
 def of_table(jac: Jacobian) -> list[Block]:
-    return [block for block in jac if re.split(r"\[| \(part", block.parameters[0].name)[0] == "p"]
+    blocks = [block for block in jac if re.split(r"\[| \(part", block.parameters[0].name)[0] == "p"]
+    assert blocks
+    return blocks
 
 
 @pytest.mark.filterwarnings("ignore::ntkspec.export.ExportWarning")

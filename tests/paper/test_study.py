@@ -162,6 +162,15 @@ def test_a_folder_of_other_settings_is_refused(tmp_path, pictures, analysed, clu
             run_all([other], cluster) if analysed else work(other)
 
 
+def test_what_another_process_made_meanwhile_is_checked(tmp_path, pictures):
+    """A worker finds nothing left to do; an `IndexError` came."""
+    made = job(tmp_path / "study", [pictures / "ramp.png"], "ffe-low")
+    work(made)
+    assert work(made).startswith("ffe-low, ramp: trained in ")
+    with pytest.raises(UsageError, match="expected a run of these settings, or none, got one that differs"):
+        work(job(tmp_path / "study", [pictures / "ramp.png"], "ffe-low", width=17))
+
+
 def test_a_study_grows(tmp_path, pictures, capfd, cluster):
     """A picture that comes to the others changes their batches and seeds; they stay as they are."""
     study = tmp_path / "study"

@@ -59,6 +59,11 @@ def test_what_is_said_of_ratios_tells_what_decides():
     assert said(*median([Known(-math.inf, -math.inf)] * 3)) == "zero"
     half = [Known(1.0, 1.0)] * 3 + [Known(0.5, math.inf)] * 3
     assert said(*median(half)) == "at least 0.75"
+    assert said(*median([Known(-math.inf, 3.0)] * 3), " decades") == "at most 3.00 decades"
+    assert said(*median([Known(-math.inf, math.inf)] * 3)) == "unknown"
+    assert said(*median([Known(1.0, 2.0)] * 3), " decades") == "between 1.00 and 2.00 decades"
+    some = [Known(1.0, 1.0), Known(2.0, 2.0), Known(2.5, 9.0)]
+    assert said(*median(some), " decades") == "2.00, between 1.00 and 9.00 decades"
 
 
 def test_limits_of_a_median_are_rounded_to_the_safe_side():

@@ -614,6 +614,15 @@ def test_the_figure_draws_medians_as_far_as_they_are_numbers(tmp_path):
     )  # quartiles of 1, 2, 4 and of 2, 4, 8
 
 
+def test_curves_end_before_what_is_exactly_zero(tmp_path):
+    population = read_population(reports_of([run_of("A", spectrum([0.4, 0.2], zero=1))] * 2, tmp_path))
+    (axes,) = fig_spectra(cohorts_of(population), shown_labels(population)).axes
+    median, cross, mean = axes.lines
+    assert (cross.get_marker(), cross.get_xdata(), cross.get_ydata()) == ("x", [2], [0.2])
+    for line in (median, mean):
+        assert np.allclose(line.get_ydata(), [0.4, 0.2, np.nan], equal_nan=True)
+
+
 def test_the_panels_of_the_figure_show_all_medians(tmp_path):
     """Their scales are shared: the first has the smallest numbers here, the last the largest."""
     run, values = samples.plain_run("A", 6, 0.5, size=2), ([1e-6, 1e-9], [1.0, 0.1], [1e6, 1e3])

@@ -30,8 +30,6 @@ from ntkspec.spectral.alignment import Alignment
 
 from . import samples
 
-NEVER = "--alignment never leaves it out"  # as version 0.2.0 wrote
-
 
 @pytest.fixture(scope="module")
 def run_file(tmp_path_factory: pytest.TempPathFactory) -> Path:

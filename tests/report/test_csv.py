@@ -32,7 +32,9 @@ def test_labels_and_kernels_are_no_formulas(start: str) -> None:
     hostile = f"{start}cmd|' /C calc'!A0"
     run = samples.plain_run(hostile, 9, 0.5, size=3)
     snapshot = replace(run.snapshots[0], label=hostile, spectra={hostile: run.snapshots[0].spectra["total"]})
-    for row in rows_of(samples.one_run(replace(run, snapshots=(snapshot,))))[1:]:
+    _, *rows = rows_of(samples.one_run(replace(run, snapshots=(snapshot,))))
+    assert len(rows) == 3
+    for row in rows:
         assert [row[0], row[1], row[3]] == [f"'{hostile}"] * 3
         assert float(row[5]) > 0  # numbers stay numbers, exponents and signs included
         assert row[2] == "0"

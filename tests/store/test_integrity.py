@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
 import sys
 import threading
 import time
@@ -125,6 +124,10 @@ def test_a_damaged_part_is_not_resumed(tmp_path):
         file["snapshots/s"].attrs["label"] = "other"
     with pytest.raises(NtkspecError, match="damaged or changed"):
         RunWriter(path, inputs=INPUTS, resume=True)
+    with h5py.File(tmp_path / "run.h5.part", "r+") as file:  # a `KeyError` of h5py came
+        del file["snapshots/s"].attrs["ntkspec_digest"], file["snapshots/s"].attrs["step"]
+    with pytest.raises(NtkspecError, match="attribute 'step'"):
+        RunWriter(path, inputs=INPUTS, resume=True)
 
 
 # -- the child that looks first
@@ -164,22 +167,6 @@ def test_a_child_that(name, tmp_path, recwarn, capfd):
     assert os.listdir("/proc/self/fd") == handles
     assert not recwarn.list
     assert capfd.readouterr() == ("", "")
-    assert no_zombie()
-
-
-@linux
-def test_ctrl_c_ends_the_child_too(tmp_path):
-    path = tmp_path / "file"
-    path.write_text("x")
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # background jobs of a shell ignore it
-    threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
-    started = time.monotonic()
-    try:
-        with pytest.raises(KeyboardInterrupt):
-            sandbox.try_out(path, "sleeps", looks.sleep, 2**28)
-    finally:
-        signal.signal(signal.SIGINT, before)
-    assert time.monotonic() - started < 10
     assert no_zombie()
 
 

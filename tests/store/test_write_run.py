@@ -280,6 +280,7 @@ WRONG = {
     "a role that is no word": ({"roles": {"encoder": 3}}, "role for 'encoder': expected a word, got 3"),
     "roles that are a list": ({"roles": ["grid"]}, "roles: expected a mapping"),
     "a negative step": ({"step": -1}, "step: expected a whole number from 0"),
+    "a step of 64 bits": ({"step": 2**63}, "step: expected a whole number from 0 to 2^63 - 1"),
     "a label that is none": ({"label": 3}, "label: expected a string"),
     "metrics with NaN": ({"metrics": {"loss": float("nan")}}, "metrics"),
 }

@@ -476,6 +476,24 @@ def test_a_snapshot_that_is_merged_is_complete_at_every_moment(tmp_path, monkeyp
         assert (run["b"].id, dict(run["b"].metrics)) == ("a", {"a": 1, "b": 1})
 
 
+def test_a_snapshot_costs_the_same_however_many_there_are(tmp_path, monkeypatch):
+    """Each one read all earlier ones several times: more than a second after three thousand."""
+    real, reads, costs = h5py.AttributeManager.__getitem__, [], []
+    monkeypatch.setattr(
+        h5py.AttributeManager, "__getitem__", lambda attrs, name: reads.append(name) or real(attrs, name)
+    )
+    with RunWriter(tmp_path / "run.h5", inputs=INPUTS) as run:
+        for step in range(4):
+            reads.clear()
+            with run.snapshot(f"{step}", step=step, label="") as snapshot:
+                snapshot.write(0, INPUTS, cases.mixed(12))
+            run.relabel(f"{step}", "best", {})
+            assert run.merge(f"{step}") is None
+            assert run.complete_snapshots == tuple("0123"[: step + 1])
+            costs.append(len(reads))
+    assert len({*costs}) == 1
+
+
 def test_factors_in_a_file_are_read_to_be_checked_and_to_be_written(tmp_path, monkeypatch):
     """All of them were read once more for their shapes; of one row, these are the same."""
     jac, rows, read = cases.mixed(12), Counter(), Stored._read

@@ -37,12 +37,15 @@ class Step(Call):
 
     def error(self, place: int) -> Number:
         """Return a bound on the error of argument number `place`, from 0; the number 0 if it is exact."""
-        argument = self.args[place]
-        bound = self.bound(argument) if isinstance(argument, Tensor) else None
+        return self.error_of(self.args[place])
+
+    def error_of(self, value: Any) -> Number:
+        """Return a bound on the error of a tensor; the number 0 if it is exact, or no tensor."""
+        bound = self.bound(value) if isinstance(value, Tensor) else None
         return 0.0 if bound is None else bound
 
     def errors(self, tensor: Tensor) -> Tensor:
-        """Return a bound on the error of each number of an argument, in its shape."""
+        """Return a bound on the error of each number of a tensor, in its shape."""
         bound = self.bound(tensor)
         return torch.zeros_like(tensor) if bound is None else bound
 
@@ -106,24 +109,26 @@ def _reduction(step: Step) -> Number:
 
 
 def _extreme(step: Step) -> Number:
-    return step.errors(step.args[0]).amax(step.option("dim", 1, ()), step.option("keepdim", 2, False))
+    return step.errors(step.args[0]).amax(step.args[1], step.option("keepdim", 2, False))
 
 
 def _slope(step: Step) -> Number:
     slope = abs(step.option("slope", 1, 0.01))
     steepest = slope.clamp(min=1.0) if isinstance(slope, Tensor) else max(1.0, slope)
-    return (step.error(0) + step.gamma(1) * step.size(0)) * steepest
+    of_slope = step.error_of(step.option("slope", 1, None)) * (step.size(0) + step.error(0))
+    return (step.error(0) + step.gamma(1) * step.size(0)) * steepest + of_slope
 
 
 def _cut(step: Step) -> Number:
-    """Bound the error of a function that is constant beyond its limits; 0 where x is surely beyond."""
+    """Bound the error of a function that is constant beyond its limits; that of x is 0 where it is beyond."""
     x, error, (low, high) = step.args[0], step.errors(step.args[0]), _LIMITS[step.name](step)
+    of_limits = step.error_of(low) + step.error_of(high)
     flat = torch.zeros_like(x, dtype=torch.bool)
     if low is not None:
-        flat |= x < low - error
+        flat |= x < low - error - of_limits
     if high is not None:
-        flat |= x > high + error
-    return error.masked_fill(flat, 0.0)
+        flat |= x > high + error + of_limits
+    return error.masked_fill(flat, 0.0) + of_limits
 
 
 def _moved(step: Step) -> Number:
@@ -156,7 +161,8 @@ _RULES: dict[str, Callable[[Step], Number]] = {
     **dict.fromkeys(("maximum", "minimum"), lambda step: step.error(0) + step.error(1)),
     "where": lambda step: step.error(1) + step.error(2),
     "copy": lambda step: step.error(1),
-    **dict.fromkeys(("neg", "clone", "_to_copy", "masked_fill", "abs"), lambda step: step.error(0)),
+    "masked_fill": lambda step: step.error(0) + step.error_of(step.option("value", 2, None)),
+    **dict.fromkeys(("neg", "clone", "_to_copy", "abs"), lambda step: step.error(0)),
     **dict.fromkeys(_LIMITS, _cut),
 }
 
@@ -166,7 +172,7 @@ def _distances(step: Step) -> list[tuple[Tensor, Number]]:
     name, x = step.name, step.args[0]
     if name in _LIMITS:
         limits = [limit for limit in _LIMITS[name](step) if limit is not None]
-        return [((x - limit).abs(), step.error(0)) for limit in limits]
+        return [((x - limit).abs(), step.error(0) + step.error_of(limit)) for limit in limits]
     if name in ("leaky_relu", "_prelu_kernel", "abs"):
         return [(x.abs(), step.error(0))]
     if name in ("amax", "amin"):
@@ -179,7 +185,7 @@ def _from_the_next(step: Step) -> list[tuple[Tensor, Number]]:
 
     The distance of a unique maximum or minimum from itself is set to infinity: it is no tie.
     """
-    dims = step.option("dim", 1, ()) or tuple(range(1, step.args[0].ndim))
+    dims = step.args[1]
     reduce = torch.amax if step.name == "amax" else torch.amin
     x, error = step.args[0], step.errors(step.args[0])
     best = reduce(x, dims, keepdim=True)
