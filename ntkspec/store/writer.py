@@ -105,9 +105,7 @@ class RunWriter:
         self._samples = check_samples(inputs, targets, indices)
         self.n = len(self._samples[schema.INPUTS])
         self._c = None if targets is None else self._samples[schema.TARGETS].shape[1]
-        self._steps: dict[
-            str, int
-        ] = {}  # of the complete snapshots, by id; the file is slow to list thousands
+        self._steps: dict[str, int] = {}  # of complete snapshots, by id: to list them in the file is slow
         self.notes: tuple[str, ...] = ()  # what was given, and a file that is resumed has otherwise
         with writing(self.path):
             if resume and self.part.exists():
