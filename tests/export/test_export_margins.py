@@ -84,6 +84,7 @@ MASK = torch.arange(20).reshape(5, 4) % 3 == 0
 RULES = {
     "add": (aten.add.Tensor, numbers(5, 4), numbers(4)),
     "sub": (aten.sub.Tensor, numbers(5, 4), numbers(4)),
+    "rsub": (aten.rsub.Scalar, numbers(5, 4), 0.5, 3.0),
     "mul": (aten.mul.Tensor, numbers(5, 4), numbers(4)),
     "div": (aten.div.Tensor, numbers(5, 4), numbers(4)),
     "mm": (aten.mm.default, numbers(5, 3), numbers(3, 4)),
@@ -102,6 +103,9 @@ RULES = {
     "masked_fill": (aten.masked_fill.Tensor, numbers(5, 4), MASK, numbers()),
     "copy": (aten.copy_.default, numbers(5, 4), numbers(4)),
     "clamp": (aten.clamp.Tensor, numbers(5, 4), numbers(5, 4).flip(0), None),
+    "a limit that is rounded": (aten.clamp.default, numbers(5, 4), 0.8),
+    "threshold": (aten.threshold.default, numbers(5, 4), 0.8, 0.3),
+    "a filling that is rounded": (aten.masked_fill.Scalar, numbers(5, 4), MASK, 0.3),
     "relu": (aten.relu.default, numbers(5, 4)),
     "neg": (aten.neg.default, numbers(5, 4)),
     "abs": (aten.abs.default, -numbers(5, 4)),

@@ -40,7 +40,10 @@ class Step(Call):
         return self.error_of(self.args[place])
 
     def error_of(self, value: Any) -> Number:
-        """Return a bound on the error of a tensor; the number 0 if it is exact, or no tensor."""
+        """Return a bound on the error of a tensor, or of a number as it is rounded; the number 0 if exact."""
+        if isinstance(value, float):
+            rounded = float(self.precision.type(value))
+            return 0.0 if rounded == value else abs(value - rounded)
         bound = self.bound(value) if isinstance(value, Tensor) else None
         return 0.0 if bound is None else bound
 
@@ -65,7 +68,7 @@ class Step(Call):
 
 
 def _sum(step: Step) -> Number:
-    scale: float = max(1.0, abs(step.kwargs.get("alpha", 1)))
+    scale: float = max(1.0, abs(step.option("alpha", 2, 1)))  # by its place where the second is a number
     sizes = step.size(0) + step.size(1)
     return scale * (step.error(0) + step.error(1) + step.gamma(2) * sizes)
 
@@ -164,6 +167,7 @@ _RULES: dict[str, Callable[[Step], Number]] = {
     "masked_fill": lambda step: step.error(0) + step.error_of(step.option("value", 2, None)),
     **dict.fromkeys(("neg", "clone", "_to_copy", "abs"), lambda step: step.error(0)),
     **dict.fromkeys(_LIMITS, _cut),
+    "threshold": lambda step: _cut(step) + step.error_of(step.args[2]),
 }
 
 
