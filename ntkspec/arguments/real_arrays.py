@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -39,12 +39,20 @@ def as_array(values: ArrayLike | None, name: str) -> NDArray[Any]:
     if values is None:
         raise UsageError(name, expected="an array of numbers", got="None", remedy="give one, or leave it out")
     with converting(values, name):
-        # numpy.asarray would drop masks, those of rows in a list, too.
-        array: NDArray[Any] = np.ma.asarray(values)
-    if np.ma.is_masked(array):
-        got = f"masked ones ({np.count_nonzero(np.ma.getmaskarray(array))})"
-        raise UsageError(name, expected="numbers without a mask", got=got, remedy="leave out these samples")
-    return np.asarray(array)
+        given = values if isinstance(values, Sequence) else np.asanyarray(values)
+        masked = _masked(given)  # numpy.asarray would drop masks
+        if masked:
+            got, remedy = f"masked ones ({masked})", "leave out these samples"
+            raise UsageError(name, expected="numbers without a mask", got=got, remedy=remedy)
+        return np.asarray(given)
+
+
+def _masked(values: Any) -> int:
+    """Return how many entries are masked in what becomes an array, and in sequences of such at any depth."""
+    if isinstance(values, Sequence) and not isinstance(values, str | bytes | memoryview):
+        return sum(map(_masked, values))
+    array = np.asanyarray(values) if hasattr(values, "__array__") else None
+    return np.count_nonzero(np.ma.getmaskarray(array)) if isinstance(array, np.ma.MaskedArray) else 0
 
 
 def as_real(values: ArrayLike | None, name: str) -> Floats:
