@@ -127,8 +127,10 @@ def _gradients_alone(
 
 def _allows_several(model: nn.Module, owned: Sequence[Owned], x: Tensor, c: int) -> bool:
     """Return whether there are several outputs, and a second backward pass gives what the first one gave."""
+    if c == 1:
+        return False
     outputs = evaluate(model, x[:1], connected=False)
-    if c == 1 or not outputs.requires_grad:
+    if not outputs.requires_grad:
         return False
     parameters = [p.parameter for p in owned]
     try:

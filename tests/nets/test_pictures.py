@@ -1,6 +1,7 @@
 """Pictures of many kinds: what is read is what was written, or one line says why not."""
 
 import io
+import logging
 import struct
 import zlib
 
@@ -269,12 +270,41 @@ def test_of_several_pages_the_first_that_is_the_picture_is_read(tmp_path):
     assert np.abs(task.image(task.values)[..., 0] - picture / 255).max() < 1e-6
 
 
+@pytest.mark.parametrize(
+    ("content", "note"),
+    [
+        (tiff(np.stack([levels(8)] * 2), compression="jpeg"), "has more than one page: the first is read"),
+        (tiff(levels(8), subfiletype=1), "has only a thumbnail or a mask: that is read"),
+    ],
+)
+def test_what_else_could_be_meant_is_noted(tmp_path, content, note):
+    (tmp_path / "p.tif").write_bytes(content)
+    assert load_image(tmp_path / "p.tif", SIDE).notes == (f"{tmp_path / 'p.tif'} {note}",)
+
+
+def test_libraries_print_nothing(tmp_path, capfd, monkeypatch):
+    """libpng warns of profiles that it does not like, as many programs write them."""
+    monkeypatch.setattr(logging.root, "handlers", [])  # without those of pytest
+    (tmp_path / "p.png").write_bytes(png(levels(8), chunk(b"iCCP", b"x\0\0" + zlib.compress(b"junk"))))
+    assert load_image(tmp_path / "p.png", SIDE).notes == ()
+    assert capfd.readouterr() == ("", "")
+
+
 def without(content, tag, value):
     """Change the number that a tag of a TIFF holds."""
     buffer = io.BytesIO(content)
     with tifffile.TiffFile(buffer, mode="r+b") as file:
         file.pages[0].tags[tag].overwrite(value)
     return buffer.getvalue()
+
+
+def fewer(content, count):
+    """Cut the lists of a TIFF's strips to `count`."""
+    content = bytearray(content)
+    with tifffile.TiffFile(io.BytesIO(content)) as file:
+        for tag in (273, 279):
+            struct.pack_into("<I", content, file.pages[0].tags[tag].offset + 4, count)
+    return bytes(content)
 
 
 GREY, COLOURS = tiff(levels(8)), tiff(levels(8, 3), "rgb")
@@ -290,6 +320,7 @@ REFUSED = {
     "cut.tif": (GREY[:-20], "parts missing"),
     "short.tif": (without(GREY, 279, 20), "parts missing"),
     "empty.tif": (without(tiff(levels(8), compression="zlib"), 279, 0), "parts missing"),
+    "few-zlib.tif": (fewer(tiff(levels(8), compression="zlib", rowsperstrip=4), 3), "parts missing"),
     "short-zlib.tif": (without(tiff(levels(8), compression="zlib"), 279, 20), "damaged|corrupted|zlib"),
     "volume.tif": (tiff(np.zeros((2, SIDE, SIDE), "u1"), volumetric=True), "axes ZYX"),
     "some.fits": (b"SIMPLE  =                    T".ljust(2880), "FITS"),

@@ -32,8 +32,7 @@ def decode(data: bytes) -> Raster:
         return _png(data)
     if data.startswith(FITS):  # whose numbers have a scale of their own
         raise UnreadableError("a FITS file", "save its picture as a TIFF")
-    tiff = read_tiff(data) if data.startswith(TIFF) else None
-    return _by_pillow(data) if tiff is None else tiff
+    return read_tiff(data, _by_pillow) if data.startswith(TIFF) else _by_pillow(data)
 
 
 def _png(data: bytes) -> Raster:

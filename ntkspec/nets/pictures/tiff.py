@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import io
 import logging
+import math
+from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import tifffile
@@ -22,13 +25,18 @@ ASSOCIATED, UNASSOCIATED = 1, 2  # ExtraSamples: alpha that colours were multipl
 REDUCED, MASK = 1, 4  # bits of NewSubfileType
 ORIENTATION = 274  # tag
 
-logging.getLogger(tifffile.__name__).addHandler(logging.NullHandler())  # it comments on damage by itself
+for library in ("tifffile", "imagecodecs"):  # which comment on damage by themselves
+    logging.getLogger(library).addHandler(logging.NullHandler())
 
 
-def read_tiff(data: bytes) -> Raster | None:
-    """Read the first page that is neither a thumbnail nor a mask; None where Pillow should read it, a JPEG.
+def read_tiff(data: bytes, by_pillow: Callable[[bytes], Raster]) -> Raster:
+    """Read the first page that is neither a thumbnail nor a mask.
 
     Colour profiles and response curves are ignored. Samples beyond colours and alpha are, too, with a note.
+
+    Args:
+        data: the file's content.
+        by_pillow: reads files whose first page is a JPEG.
 
     Raises:
         UnreadableError: samples or colours of a kind that is not read, or missing parts.
@@ -36,11 +44,14 @@ def read_tiff(data: bytes) -> Raster | None:
     with tifffile.TiffFile(io.BytesIO(data)) as file:
         pages = [page for page in file.pages if isinstance(page, tifffile.TiffPage)]
         whole = [page for page in pages if not page.subfiletype & (REDUCED | MASK)]
-        page = (whole or pages)[0]
+        page, notes = (whole or pages)[0], []
+        if not whole:  # as in the raw files of cameras
+            notes.append("has only a thumbnail or a mask: that is read")
+        elif len(whole) > 1:
+            notes.append("has more than one page: the first is read")
         if page.compression in JPEG and page.index == 0 and page.bitspersample == 8:
-            return None
+            return replace(by_pillow(data), notes=tuple(notes))
         samples = _samples(page, data)
-    notes = ["has more than one page: the first is read"] if len(whole) > 1 else []
     extra = page.extrasamples[0] if page.extrasamples and page.photometric != PALETTE else None
     used = COLOURS[page.photometric] + (extra in (ASSOCIATED, UNASSOCIATED))
     if samples.shape[-1] > used:
@@ -81,10 +92,11 @@ def _samples(page: tifffile.TiffPage, data: bytes) -> Samples:
 
 def _require_all_parts(page: tifffile.TiffPage, data: bytes) -> None:
     """Raise `UnreadableError` if strips or tiles are missing or cut off, which tifffile fills with zeros."""
-    parts = list(zip(page.dataoffsets, page.databytecounts, strict=True))
+    parts = list(zip(page.dataoffsets, page.databytecounts, strict=False))
     row = -(-page.imagewidth * page.samplesperpixel * page.bitspersample // 8)
     short = page.compression == UNCOMPRESSED and sum(size for _, size in parts) < page.imagelength * row
-    if short or not parts or any(size == 0 or start + size > len(data) for start, size in parts):
+    few = len(parts) < math.prod(page.chunked)
+    if short or few or any(size == 0 or start + size > len(data) for start, size in parts):
         raise UnreadableError("a TIFF with parts missing", "get an undamaged copy")
 
 
