@@ -94,7 +94,8 @@ def is_metric(value: object) -> bool:
 
 def _of_scalar(value: Any) -> object:
     """Return the number in a scalar of NumPy, JAX or torch as one of Python; other values as they are."""
-    return value.item() if getattr(value, "shape", None) == () and hasattr(value, "item") else value
+    scalar = getattr(value, "shape", None) == () and hasattr(value, "item")
+    return value.item() if scalar and not np.ma.is_masked(value) else value
 
 
 def _plain(value: object) -> object:

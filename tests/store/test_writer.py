@@ -290,7 +290,9 @@ def test_what_cannot_be_resumed_says_why(tmp_path):
         RunWriter(path, inputs=INPUTS, resume=True)
 
 
-@pytest.mark.parametrize("value", ["x", True, np.True_, None, [1], 10**400, 1j, np.inf, np.ones(1)])
+@pytest.mark.parametrize(
+    "value", ["x", True, np.True_, None, [1], 10**400, 1j, np.inf, np.ones(1), np.ma.masked]
+)
 def test_metrics_that_no_reader_takes_cost_nothing_else(tmp_path, value):
     """They are refused before anything is written of their snapshot."""
     path = tmp_path / "run.h5"
