@@ -52,7 +52,7 @@ def _masked(values: Any) -> int:
     if isinstance(values, Sequence) and not isinstance(values, str | bytes | memoryview):
         return sum(map(_masked, values))
     array = np.asanyarray(values) if hasattr(values, "__array__") else None
-    return np.count_nonzero(np.ma.getmaskarray(array)) if isinstance(array, np.ma.MaskedArray) else 0
+    return int(np.ma.getmaskarray(array).sum()) if isinstance(array, np.ma.MaskedArray) else 0
 
 
 def as_real(values: ArrayLike | None, name: str) -> Floats:

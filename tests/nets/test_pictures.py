@@ -282,12 +282,14 @@ def test_what_else_could_be_meant_is_noted(tmp_path, content, note):
     assert load_image(tmp_path / "p.tif", SIDE).notes == (f"{tmp_path / 'p.tif'} {note}",)
 
 
-def test_libraries_print_nothing(tmp_path, capfd, monkeypatch):
-    """libpng warns of profiles that it does not like, as many programs write them."""
+def test_libraries_print_nothing(tmp_path, capfd, recwarn, monkeypatch):
+    """libpng warns of profiles that it does not like, as many programs write them, Pillow of large ones."""
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", SIDE * SIDE - 1)
     monkeypatch.setattr(logging.root, "handlers", [])  # without those of pytest
     (tmp_path / "p.png").write_bytes(png(levels(8), chunk(b"iCCP", b"x\0\0" + zlib.compress(b"junk"))))
     assert load_image(tmp_path / "p.png", SIDE).notes == ()
     assert capfd.readouterr() == ("", "")
+    assert not recwarn
 
 
 def without(content, tag, value):

@@ -28,11 +28,13 @@ def decode(data: bytes) -> Raster:
     Raises:
         UnreadableError: its colours are of a kind that is not read. The libraries raise many other types.
     """
-    if data.startswith(PNG):
-        return _png(data)
-    if data.startswith(FITS):  # whose numbers have a scale of their own
-        raise UnreadableError("a FITS file", "save its picture as a TIFF")
-    return read_tiff(data, _by_pillow) if data.startswith(TIFF) else _by_pillow(data)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of damaged metadata and large pictures
+        if data.startswith(PNG):
+            return _png(data)
+        if data.startswith(FITS):  # whose numbers have a scale of their own
+            raise UnreadableError("a FITS file", "save its picture as a TIFF")
+        return read_tiff(data, _by_pillow) if data.startswith(TIFF) else _by_pillow(data)
 
 
 def _png(data: bytes) -> Raster:
@@ -48,17 +50,15 @@ def _png(data: bytes) -> Raster:
 
 def _by_pillow(data: bytes) -> Raster:
     """Read any picture that Pillow knows, with the depth that it keeps."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of damaged metadata and large pictures
-        with Image.open(io.BytesIO(data)) as picture:
-            picture.load()
-            orientation = _orientation(picture)
-            if picture.mode not in DEEP:
-                return Raster.from_samples(_in_eight_bits(picture), 255.0, orientation)
-            samples = np.asarray(picture)
-            if picture.format == "PPM" and picture.mode == "I":  # scaled by Pillow to 16 bits
-                samples = samples.astype(np.uint16)
-            return Raster.from_samples(samples, find_white(samples), orientation)
+    with Image.open(io.BytesIO(data)) as picture:
+        picture.load()
+        orientation = _orientation(picture)
+        if picture.mode not in DEEP:
+            return Raster.from_samples(_in_eight_bits(picture), 255.0, orientation)
+        samples = np.asarray(picture)
+        if picture.format == "PPM" and picture.mode == "I":  # scaled by Pillow to 16 bits
+            samples = samples.astype(np.uint16)
+        return Raster.from_samples(samples, find_white(samples), orientation)
 
 
 def _in_eight_bits(picture: Image.Image) -> Samples:
