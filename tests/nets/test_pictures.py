@@ -328,6 +328,7 @@ REFUSED = {
     "some.fits": (b"SIMPLE  =                    T".ljust(2880), "FITS"),
     "lab.tif": (saved(Image.new("LAB", (SIDE, SIDE)), "TIFF"), "CIELAB"),
     "cut.png": (png(levels(16))[:-60], "PNG|damaged|read"),
+    "key.png": (png(levels(8), chunk(b"tRNS", b"\0\1")[:-1] + b"?"), "transparency is damaged"),
 }
 
 

@@ -42,6 +42,9 @@ def _png(data: bytes) -> Raster:
     if len(data) >= 24:
         check_size(*struct.unpack(">II", data[16:24]))
     samples = imagecodecs.png_decode(data)
+    opaque = samples.ndim == 2 or samples.shape[-1] % 2
+    if opaque and b"tRNS" in data.partition(b"IDAT")[0]:  # which libpng leaves out if it is damaged
+        raise UnreadableError("a PNG whose transparency is damaged", "get an undamaged copy")
     orientation: object = None
     with contextlib.suppress(Exception), Image.open(io.BytesIO(data)) as picture:  # long or damaged texts
         orientation = _orientation(picture)
