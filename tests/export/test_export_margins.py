@@ -232,3 +232,29 @@ def test_weights_of_unknown_accuracy_are_not_vouched_for():
     model = nn.Sequential(nn.utils.parametrizations.weight_norm(nn.Linear(2, 4)), nn.ReLU(), nn.Linear(4, 1))
     found = jacobian(model.double(), torch.rand(9, 2, dtype=torch.float64))
     assert found.regions is None or not found.regions_certain
+
+
+@pytest.mark.parametrize(
+    "narrow",
+    [
+        lambda p: (p.double() * 1.1).float(),
+        lambda p: (p * 1.1).half().float(),
+        lambda p: (p.double() * 1.1).sum(0, keepdim=True, dtype=torch.float32),
+        lambda p: torch.zeros(4).copy_(p.double() * 1.1),
+    ],
+)
+def test_parameters_that_lose_digits_are_not_vouched_for(narrow):
+    class Cast(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first, self.last, self.bias = nn.Linear(2, 4), nn.Linear(4, 1), nn.Parameter(torch.rand(4))
+
+        def forward(self, x):
+            return self.last(torch.maximum(self.first(x), narrow(self.bias)))
+
+    model, x = Cast(), torch.rand(9, 2)
+    with torch.no_grad():
+        trace = Trace(x, list(model.parameters()), list(model.first.parameters()))
+        trace.follow(model, x)
+    assert trace.known
+    assert not trace.certain

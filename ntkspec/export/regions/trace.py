@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import math
 from collections.abc import Iterator, Sequence
 from enum import Enum
 from typing import Any
@@ -94,6 +95,7 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]  # untyped in t
                 self._keep(call, kind, tensors_in(result))
                 if error is not None:
                     self._margins.keep(tensors_in(result), error)
+                    self.certain &= not _narrows(call, tensors_in(result))
         return result
 
     def _error(self, call: Call, kind: _Kind | None) -> Number | None:
@@ -250,6 +252,15 @@ def _same(a: Tensor, b: Tensor) -> bool:
         and a.stride() == b.stride()
         and a.storage_offset() == b.storage_offset()
     )
+
+
+def _narrows(call: Call, results: Sequence[Tensor]) -> bool:
+    """Return whether results have fewer digits than an argument; no rule bounds how these are rounded."""
+
+    def steps(tensors: Sequence[Tensor]) -> list[float]:
+        return [torch.finfo(each.dtype).eps if each.is_floating_point() else math.inf for each in tensors]
+
+    return max(steps(results), default=0.0) > min(steps(call.tensors), default=math.inf)
 
 
 def _has_own_derivative(outputs: Tensor, encoded: Tensor | None) -> bool:
