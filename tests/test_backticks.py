@@ -44,7 +44,7 @@ OTHERS = frozenset(
         "analysis/benchmarks/quick",
     }
     | {"PR_SET_PDEATHSIG", "TorchFunctionMode", "heartbeat_interval", "jax_enable_x64", "log_metrics"}
-    | {"multi_head_attention_forward", "torch.bucketize"}
+    | {"RaySamples", "multi_head_attention_forward", "torch.bucketize"}
 )
 
 
