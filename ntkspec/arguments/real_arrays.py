@@ -41,7 +41,7 @@ def as_array(values: ArrayLike | None, name: str) -> NDArray[Any]:
     with converting(values, name):
         # numpy.asarray would drop masks, those of rows in a list, too.
         array: NDArray[Any] = np.ma.asarray(values)
-    if np.ma.is_masked(array):
+    if array.dtype.names is None and np.ma.is_masked(array):  # which cannot be asked of fields
         got = f"masked ones ({np.count_nonzero(np.ma.getmaskarray(array))})"
         raise UsageError(name, expected="numbers without a mask", got=got, remedy="leave out these samples")
     return np.asarray(array)
