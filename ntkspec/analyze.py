@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from ntkspec.commands.cli import DONE, FAILED, Parser, after, console, run_command
+from ntkspec.commands.cli import DONE, FAILED, Parser, after, console, line_on_stderr, run_command
 from ntkspec.commands.progress import progress
 from ntkspec.commands.run_options import add_settings, settings_of
 from ntkspec.report.places import Places
@@ -55,7 +55,7 @@ def _analyze(options: argparse.Namespace) -> int:
             kernels=options.kernels,
             trial=True,
             progress=say,
-            detail=console(stderr=True).out if options.verbose and not options.quiet else None,
+            detail=line_on_stderr if options.verbose and not options.quiet else None,
         )
         say("drawing the report")
         write_report(report, folder, overwrite=options.overwrite)

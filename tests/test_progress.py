@@ -154,6 +154,8 @@ def test_a_terminal_shows_a_status_line():
         stderr.wait_for("starting")
         say("[end]: eigenvalues")
         stderr.wait_for("[end]: eigenvalues")
+        say("a\nb\x1b[5m: eigenvalues")  # of a file from elsewhere
+        stderr.wait_for("a b [5m: eigenvalues")
         assert not writers()
     assert "min]" not in stderr.getvalue()
 

@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from ntkspec.commands.cli import console, line_on_stderr
+from ntkspec.commands.cli import console, line_on_stderr, one_line
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -52,7 +52,7 @@ def _status_line(stderr: Console) -> Iterator[Say]:
 
     spinner = "dots" if stderr.encoding.lower().startswith("utf") else "line"
     with stderr.status(FIRST, spinner=spinner) as status:
-        yield lambda step: status.update(escape(step))
+        yield lambda step: status.update(escape(one_line(step)))
 
 
 @contextlib.contextmanager

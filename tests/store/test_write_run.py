@@ -248,6 +248,10 @@ WRONG = {
     "infinite inputs": ({"inputs": X * [1, np.inf, 1]}, "inputs: expected finite numbers, got inf at [0, 1]"),
     "complex": ({"outputs": Y + 0j}, "give real and imaginary part as two outputs"),
     "text": ({"outputs": np.full((N, C), "x")}, "expected an array of real numbers, got <U1"),
+    "fields": (
+        {"outputs": np.zeros(N, [("red", "f8"), ("green", "f8")])},
+        "expected an array of real numbers, got [('red', '<f8'), ('green', '<f8')] of shape (6,)",
+    ),
     "objects": ({"blocks": {"a": object()}}, "expected an array of real numbers, got object"),
     "ragged rows": ({"inputs": [[1.0], [1.0, 2.0]]}, "expected what numpy.asarray takes, got a list"),
     "a mask": ({"inputs": np.ma.masked_greater(X, 0.5)}, "numbers without a mask, got masked ones"),
