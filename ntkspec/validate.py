@@ -18,6 +18,7 @@ from ntkspec.display import counted
 from ntkspec.machine.memory import format_bytes
 from ntkspec.store import open_run
 
+MOST_NAMES = 8  # of the snapshots of a file, in the line about it
 EXAMPLE = "example:\n  python -m ntkspec.validate run.h5 other-writer.h5\n"
 
 
@@ -63,16 +64,22 @@ def _validate(path: Path, memory: float | None, quiet: bool) -> int:
         for warning in run.warnings:
             print(one_line(f"warning: {warning}"), file=sys.stderr)
         jacobian = run.snapshots[-1].jacobian
-        labels = ", ".join(f"{snap.label} (step {snap.step})" for snap in run.snapshots)
+        names = [_name(snap.label, snap.step) for snap in run.snapshots]
+        if len(names) > MOST_NAMES:
+            names[MOST_NAMES - 2 : -1] = ["..."]
         summary = (
-            f"{path}: valid. {run.label!r} by {run.producer}: "
+            f"{path}: valid. {repr(run.label) if run.label else 'Without a label,'} by {run.producer}: "
             f"{counted(sample=run.samples, output=jacobian.outputs, parameter=jacobian.width)} in "
             f"{counted(block=len(jacobian))} "
             f"({', '.join(jacobian.roles)}), {jacobian.dtype}, {format_bytes(jacobian.nbytes)} a snapshot; "
-            f"snapshots: {labels}"
+            f"{counted(snapshot=len(run))}: {', '.join(names)}"
         )
         print(one_line(summary))
     return DONE
+
+
+def _name(label: str, step: int) -> str:
+    return label if label == f"step {step}" else f"{label} (step {step})"
 
 
 if __name__ == "__main__":

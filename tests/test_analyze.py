@@ -439,6 +439,20 @@ def test_validate(here, capsys):
     assert capsys.readouterr().out == ""
 
 
+def test_validate_names_a_few_of_many_snapshots(here, capsys):
+    """A line of a recording of 500 snapshots filled several screens."""
+    with runs.RunWriter("run.h5", inputs=np.zeros((12, 1))) as run:
+        for step in range(20):
+            with run.snapshot(f"{step:02}", step=step, label=f"step {step}" if step else "init") as snapshot:
+                snapshot.write(0, np.ones((12, 2)), cases.mixed(12))
+    assert validate.main(["run.h5"]) == 0
+    out = capsys.readouterr().out
+    assert "valid. Without a label, by ntkspec" in out
+    assert out.endswith(
+        "; 20 snapshots: init (step 0), step 1, step 2, step 3, step 4, step 5, ..., step 19\n"
+    )
+
+
 def test_validate_prints_one_line_whatever_a_file_says(here, capsys):
     hostile = "a\nb\x1b[31m"
     with runs.RunWriter("run.h5", inputs=np.zeros((12, 1)), label=hostile) as run:

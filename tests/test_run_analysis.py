@@ -260,6 +260,7 @@ def test_a_distance_that_does_not_fit_is_said_without_options(tmp_path, monkeypa
 
 def test_options_that_cannot_work_are_refused_before_kernels_are_written(tmp_path):
     """The kernels of a snapshot, which may take hours, were written first."""
-    with pytest.raises(UsageError, match="k: expected 1 to 40 eigenvalues, got 41"):
+    with pytest.raises(UsageError, match=r"^k: expected 1 to 40 eigenvalues, got 41") as refused:
         analyze_runs(FILES[1], k=41, kernels=tmp_path / "kernels")
+    assert refused.value.at_command_line().startswith("-k: ")
     assert not list(tmp_path.iterdir())

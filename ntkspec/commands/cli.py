@@ -95,7 +95,8 @@ def in_words(error: Exception) -> tuple[str, int]:
         return error.at_command_line(), BAD_INPUT
     if _out_of_memory(error):
         return (
-            "out of memory; lower --memory, use fewer samples, or raise the limit of `ulimit -v`",
+            "out of memory; lower --memory if the command has it, use fewer samples, or raise the limit of "
+            "`ulimit -v`",
             BAD_INPUT,
         )
     if isinstance(error, OSError):

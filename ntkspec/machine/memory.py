@@ -57,7 +57,7 @@ def budget_bytes(gib: float | None = None) -> int:
         return int(SHARE * available_bytes())
     if not _is_size(gib):
         expected = f"a positive number of GiB, at most {LARGEST // GIB}, which is more than any machine has"
-        raise UsageError("memory", expected=expected, got=shown(gib), remedy="e.g. 4")
+        raise UsageError("⟦--memory⟧", expected=expected, got=shown(gib), remedy="e.g. 4")
     return int(float(gib) * GIB)
 
 

@@ -241,7 +241,8 @@ def check_options(kernel: Kernel, method: MethodChoice, k: int | None, vectors: 
         raise not_one_of("method", method, get_args(MethodChoice))
     k = None if k is None else whole_number(k, "k", 1)
     if k is not None and k > kernel.size:
-        raise wrong("k", f"1 to {kernel.size} eigenvalues", str(k), "ask for some of them, or leave k out")
+        remedy = "ask for some of them, or leave ⟦-k⟧ out"
+        raise wrong("⟦-k⟧", f"1 to {kernel.size} eigenvalues", str(k), remedy)
     if method == "auto":
         return k
     precise = [name for name, solver in SOLVERS.items() if kernel.precision in solver.precisions]

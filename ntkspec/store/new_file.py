@@ -72,7 +72,8 @@ def check_can_be_made(path: Path) -> None:
         with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=folder):
             pass
     except OSError as error:
-        got, remedy = f"{folder}: {error.strerror}", "create it, or choose another folder or a shorter name"
+        got = f"{folder}: {error.strerror}"
+        remedy = "create it, or " * (not os.path.exists(folder)) + "choose another folder or a shorter name"
         raise refused(path, "a place that can be written", got, remedy) from error
 
 

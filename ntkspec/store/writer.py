@@ -99,10 +99,11 @@ class RunWriter:
         self._taken_back = complete is False  # a file that has its name is continued
         if resume and not overwrite and not self._taken_back:
             check_resumable(self.path, self.part, complete=complete is True)
-        check_place(self.path, overwrite=overwrite or self._taken_back)
         check_unfinished(self.part, overwrite=overwrite or resume, resumable=True)
         label, described = check_label(label, "label of the run"), to_json(config or {}, "config")
         self._samples = check_samples(inputs, targets, indices)
+        # Last of the checks: another writer of this file may have finished it during the others.
+        check_place(self.path, overwrite=overwrite or self._taken_back)
         self.n = len(self._samples[schema.INPUTS])
         self._c = None if targets is None else self._samples[schema.TARGETS].shape[1]
         self._steps: dict[str, int] = {}  # of complete snapshots, by id: to list them in the file is slow

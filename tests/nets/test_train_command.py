@@ -183,6 +183,8 @@ def refused(capsys, arguments, *words):
         (["-o", "."], ["a folder", "run.h5"]),
         (["-o", "/"], ["a folder"]),
         (["-o", ".."], ["a folder"]),
+        (["-o", "/absent/run.h5"], ["/absent: No such file or directory; create it, or choose another"]),
+        (["-o", "/proc/self/task/run.h5"], ["No such file or directory; choose another folder"]),
         (["-o", "a" * 300], ["too long", "shorter name"]),
         (["-o", "a" * 250], ["too long", "shorter name"]),
         (["--preset", "baseline", "--sigma", "3"], ["--sigma", "gaussian"]),

@@ -264,6 +264,19 @@ def test_a_process_forked_meanwhile_does_not_keep_the_lock(tmp_path):
         os.waitpid(child, 0)
 
 
+def test_what_another_writer_has_finished_meanwhile_is_kept(tmp_path, monkeypatch):
+    """Two trainings of one name that began together: the later one replaced the file of the other."""
+
+    def finishes(*_, **__):
+        (tmp_path / "run.h5").write_text("of the other")
+
+    monkeypatch.setattr(writer, "check_unfinished", finishes)
+    with pytest.raises(OutputError, match="a name that is free, got one that exists"):
+        RunWriter(tmp_path / "run.h5", inputs=INPUTS)
+    assert (tmp_path / "run.h5").read_text() == "of the other"
+    assert os.listdir(tmp_path) == ["run.h5"]
+
+
 def test_what_cannot_be_resumed_says_why(tmp_path):
     """Not every file beside which snapshots may be lost is one "with nothing to resume"."""
     path, part = tmp_path / "run.h5", tmp_path / "run.h5.part"
