@@ -72,8 +72,9 @@ def check_can_be_made(path: Path) -> None:
         with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=folder):
             pass
     except OSError as error:
-        got = f"{folder}: {error.strerror}"
-        remedy = "create it, or " * (not os.path.exists(folder)) + "choose another folder or a shorter name"
+        got, remedy = f"{folder}: {error.strerror}", "choose another folder or a shorter name"
+        if not os.path.exists(folder):
+            remedy = f"create it, or {remedy}"
         raise refused(path, "a place that can be written", got, remedy) from error
 
 
