@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
 import struct
 import warnings
@@ -45,23 +44,19 @@ def _png(data: bytes) -> Raster:
     opaque = samples.ndim == 2 or samples.shape[-1] % 2
     if opaque and b"tRNS" in data.partition(b"IDAT")[0]:  # which libpng leaves out if it is damaged
         raise UnreadableError("a PNG whose transparency is damaged", "get an undamaged copy")
-    orientation: object = None
-    with contextlib.suppress(Exception), Image.open(io.BytesIO(data)) as picture:  # long or damaged texts
-        orientation = _orientation(picture)
-    return Raster.from_samples(samples, float(np.iinfo(samples.dtype).max), orientation)
+    return Raster.from_samples(samples, float(np.iinfo(samples.dtype).max), _orientation(data))
 
 
 def _by_pillow(data: bytes) -> Raster:
     """Read any picture that Pillow knows, with the depth that it keeps."""
     with Image.open(io.BytesIO(data)) as picture:
         picture.load()
-        orientation = _orientation(picture)
         if picture.mode not in DEEP:
-            return Raster.from_samples(_in_eight_bits(picture), 255.0, orientation)
+            return Raster.from_samples(_in_eight_bits(picture), 255.0, _orientation(data))
         samples = np.asarray(picture)
         if picture.format == "PPM" and picture.mode == "I":  # scaled by Pillow to 16 bits
             samples = samples.astype(np.uint16)
-        return Raster.from_samples(samples, find_white(samples), orientation)
+        return Raster.from_samples(samples, find_white(samples), _orientation(data))
 
 
 def _in_eight_bits(picture: Image.Image) -> Samples:
@@ -74,9 +69,14 @@ def _in_eight_bits(picture: Image.Image) -> Samples:
     return np.asarray(picture.convert(f"{bands}A" if picture.has_transparency_data else bands))
 
 
-def _orientation(picture: Image.Image) -> object:
-    """Return the orientation that EXIF or else XMP gives; None where EXIF cannot be parsed."""
+def _orientation(data: bytes) -> object:
+    """Return the orientation that EXIF or else XMP gives; None where Pillow cannot read them.
+
+    The samples are intact without it. For damaged EXIF, and for texts that are damaged or too long, Pillow
+    raises errors of many types, such as `SyntaxError` and `struct.error`.
+    """
     try:
-        return picture.getexif().get(ExifTags.Base.Orientation)
-    except Exception:  # Pillow raises many types for damage
+        with Image.open(io.BytesIO(data)) as picture:
+            return picture.getexif().get(ExifTags.Base.Orientation)
+    except Exception:  # see above
         return None
