@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ntkspec.display import counted
 from ntkspec.jacobian import Block, Jacobian, Outputs, rows_per_sample
 from ntkspec.kernel.problem import Kernel
 
@@ -47,13 +48,13 @@ def rank_bound(jacobian: Jacobian, outputs: Outputs = "trace") -> Rank:
     loaded = jacobian.load()
     columns = sum(nonzero_columns(block, outputs) for block in loaded)
     rows, repeat = _distinct_rows(loaded, outputs), rows_per_sample(outputs, jacobian.outputs)
-    reason = f"{rows} distinct row{'s' if rows != 1 else ''} of J"
+    reason = f"{counted(**{'distinct row': rows})} of J"
     if repeat > 1:
         reason += f" that {'are' if rows != 1 else 'is'} not zero"
     bounds = [
         Rank(jacobian.kernel_size(outputs), "no fact says less"),
         Rank(rows, reason),
-        Rank(columns, f"{columns} nonzero column{'s' if columns != 1 else ''} of J"),
+        Rank(columns, f"{counted(**{'nonzero column': columns})} of J"),
     ]
     return min(bounds, key=lambda rank: rank.at_most)
 

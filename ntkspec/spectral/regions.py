@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ntkspec.display import counted
 from ntkspec.jacobian import Block, Factor, Jacobian, Outputs, rows_per_sample
 from ntkspec.kernel.problem import Kernel
 from ntkspec.spectral.rank import nonzero_columns
@@ -127,9 +128,7 @@ def _of_network(
     most = min(repeat * independent + others, jacobian.kernel_size(outputs))
     if not behind:
         return most, f"{others} nonzero columns of J"
-    where, each = (
-        ("1 activation region", "") if len(counts) == 1 else (f"{len(counts)} activation regions", " each")
-    )
+    where, each = counted(**{"activation region": len(counts)}), " each" if len(counts) > 1 else ""
     beside = f", and {others} other columns of J" if others else ""
     author = "" if jacobian.regions_certain else ", by the writer's regions"
     return most, f"{where} with at most {repeat * width} independent rows{each}{beside}{author}"
