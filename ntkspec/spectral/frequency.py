@@ -82,6 +82,7 @@ def radial_frequency(picture: ArrayLike) -> float | None:
             got=f"shape {picture.shape}",
             remedy="give the values at all pixels, row by row",
         )
+    picture = np.ldexp(picture, -np.frexp(np.abs(picture).max())[1])  # exact; no square leaves the range
     varying = picture - picture.mean()
     if np.abs(varying).max() <= CONSTANT * np.abs(picture).max():
         return None

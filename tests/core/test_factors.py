@@ -312,6 +312,11 @@ def test_no_samples_are_no_jacobian(samples):
         cases.mixed(9).load(*samples)
 
 
+def test_no_outputs_are_no_jacobian():
+    with pytest.raises(UsageError, match="one or more samples and outputs"):
+        Jacobian((Block("b", "network", 3, 0, None, DenseFactor(np.ones((3, 0, 2)))),))
+
+
 def test_ones_read_as_either_kind_by_those_who_know_two():
     ones = Ones(4, 2)
     for known in (DenseFactor(ones.values), SparseFactor(ones.indices, ones.values, ones.columns)):
