@@ -12,7 +12,7 @@ from runs import write_run
 import ntkspec
 from ntkspec.errors import UsageError
 from ntkspec.jacobian import Block, DenseFactor, Jacobian, Ones, Parameter, SparseFactor
-from ntkspec.jacobian.factor import touched_by
+from ntkspec.kernel.forms import touched_by
 
 N, C = 7, 2
 KINDS = ("dense", "sparse", "padded", "pairs", "ones")
