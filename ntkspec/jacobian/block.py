@@ -18,7 +18,6 @@ from numpy.typing import DTypeLike, NDArray
 from ntkspec.arguments.counts import whole_number
 from ntkspec.display import NotAnArray, counted
 from ntkspec.errors import UsageError, shown
-from ntkspec.jacobian.array_factor import ArrayFactor
 from ntkspec.jacobian.factor import Factor, Matrix
 from ntkspec.jacobian.ones import Ones
 from ntkspec.jacobian.outputs import Outputs, rows_per_sample
@@ -112,7 +111,7 @@ class Block(NotAnArray):
         for side, outputs in (("left", 1), ("right", self.outputs)):
             given: object = getattr(self, side)
             factor = Ones(self.samples, outputs) if given is None else given
-            if not isinstance(factor, ArrayFactor | Ones):
+            if not isinstance(factor, Factor):
                 raise UsageError(
                     f"block {self.name!r}",
                     expected=f"a {side} factor, such as ntkspec.DenseFactor",

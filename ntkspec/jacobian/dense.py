@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
@@ -10,26 +9,33 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from ntkspec import summation
-from ntkspec.jacobian.array_factor import ArrayFactor, largest_of_samples
-from ntkspec.jacobian.factor import Numbers
+from ntkspec.jacobian.factor import Factor, Numbers, largest_of_samples
 from ntkspec.jacobian.outputs import Outputs
 
 
-class VectorFactor(ArrayFactor):
-    """Base class of factors that compute with dense vectors: `DenseFactor` and `PairsFactor`."""
-
-    @abstractmethod
-    def matrix(self, outputs: Outputs, dtype: DTypeLike = np.float64) -> NDArray[Any]:
-        """See `Factor.matrix`."""
+class VectorFactor(Factor):
+    """Base class of factors whose `values` are whole vectors (n, c, width): all kinds but `SparseFactor`."""
 
     @property
-    @abstractmethod
-    def nonzero_entries(self) -> NDArray[np.bool_]:
-        """See `Factor.nonzero_entries`."""
+    def width(self) -> int:
+        """Return the length of a vector."""
+        return self.entries
 
-    def left_matrix(self, dtype: DTypeLike = np.float64) -> NDArray[Any]:
-        """See `Factor.left_matrix`."""
-        return self.matrix(0, dtype)
+    def matrix(self, outputs: Outputs, dtype: DTypeLike = np.float64) -> NDArray[Any]:
+        """See `Factor.matrix`."""
+        values = self.values[:]
+        n, c, width = values.shape
+        if outputs == "trace":
+            rows = values.reshape(n, c * width)
+        elif outputs == "full":
+            rows = values.reshape(n * c, width)
+        else:
+            rows = values[:, outputs, :]
+        return np.ascontiguousarray(rows, dtype=dtype)
+
+    def to_dense(self) -> NDArray[Any]:
+        """Return the vectors (n, c, width) of float64."""
+        return np.asarray(self.values[:], dtype=np.float64)
 
     def vectors(self, outputs: Outputs) -> NDArray[np.float64]:
         """See `Factor.vectors`."""
@@ -39,32 +45,33 @@ class VectorFactor(ArrayFactor):
         """See `Factor.compact_rows`; all columns count as touched."""
         return self.rows(samples).matrix(0)
 
-    def compact(self) -> Self:
-        """See `Factor.compact`; return the factor itself, in memory: all columns count as touched."""
-        return self.load()
+    @property
+    def touched_columns(self) -> None:
+        """Return None: all columns are touched."""
+        return
 
     def renumbered(self, touched: NDArray[np.int64] | None) -> Self:
         """See `Factor.renumbered`; return the factor itself, in memory, with all of its columns."""
         return self.load()
 
     @property
-    def touched_columns(self) -> None:
-        """Return None: all columns are touched."""
-        return
+    def largest(self) -> NDArray[np.float64]:
+        """See `Factor.largest`."""
+        return largest_of_samples(self.values[:])
 
     @property
-    def touched_width(self) -> int:
-        """Return the length of a vector."""
-        return self.width
+    def collisions(self) -> int:
+        """Return 1: each column has one entry, so no entries are added up."""
+        return 1
+
+    @property
+    def nonzero_entries(self) -> NDArray[np.bool_]:
+        """See `Factor.nonzero_entries`."""
+        return np.asarray(self.values[:] != 0)
 
     def nonzero_columns(self, outputs: Outputs) -> int:
         """See `Factor.nonzero_columns`."""
         return count_of_mode(np.asarray(self.nonzero_entries.any(axis=0)), outputs)
-
-    @property
-    def nodes(self) -> None:
-        """Return None: samples do not look up nodes in a table."""
-        return
 
     @property
     def rows_of_same_norm(self) -> NDArray[np.float64]:
@@ -80,6 +87,11 @@ class VectorFactor(ArrayFactor):
     def buffers(self, times: int) -> int:
         """See `Factor.buffers`: panels are added pairwise."""
         return summation.buffers(times * self.width)
+
+    @property
+    def roundings_in_any_order(self) -> int:
+        """Return the length of a vector."""
+        return self.width
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -107,50 +119,9 @@ class DenseFactor(VectorFactor):
         return {"values": self.values}
 
     @property
-    def width(self) -> int:
-        """Return the length of a vector."""
-        return self.entries
-
-    def matrix(self, outputs: Outputs, dtype: DTypeLike = np.float64) -> NDArray[Any]:
-        """See `Factor.matrix`."""
-        values = self.values[:]
-        n, c, width = values.shape
-        if outputs == "trace":
-            rows = values.reshape(n, c * width)
-        elif outputs == "full":
-            rows = values.reshape(n * c, width)
-        else:
-            rows = values[:, outputs, :]
-        return np.ascontiguousarray(rows, dtype=dtype)
-
-    def to_dense(self) -> NDArray[Any]:
-        """Return the factor as an array (n, c, width) of float64."""
-        return np.asarray(self.values[:], dtype=np.float64)
-
-    @property
-    def largest(self) -> NDArray[np.float64]:
-        """See `Factor.largest`."""
-        return largest_of_samples(self.values[:])
-
-    @property
-    def collisions(self) -> int:
-        """Return 1: each column has one entry, so no entries are added up."""
-        return 1
-
-    @property
-    def nonzero_entries(self) -> NDArray[np.bool_]:
-        """See `Factor.nonzero_entries`."""
-        return np.asarray(self.values[:] != 0)
-
-    @property
     def inputs(self) -> NDArray[np.float64]:
         """Return the vectors of the first output; (n, width)."""
         return self.matrix(0)
-
-    @property
-    def roundings_in_any_order(self) -> int:
-        """Return the length of a vector."""
-        return self.width
 
 
 def count_of_mode(nonzero: NDArray[np.bool_], outputs: Outputs) -> int:

@@ -53,8 +53,9 @@ class Jacobian(NotAnArray, Named):
                 got=f"{len(self.blocks)} blocks with (samples, outputs) {shapes}",
                 remedy="give blocks of one snapshot",
             )
-        if self.samples < 1:
-            raise UsageError("Jacobian", expected="one or more samples", got=str(self.samples))
+        if not (self.samples and self.outputs):
+            got = counted(sample=self.samples, output=self.outputs)
+            raise UsageError("Jacobian", expected="one or more samples and outputs", got=got)
         if len(set(self.names)) < len(self.blocks):
             raise UsageError(
                 "Jacobian",

@@ -7,12 +7,10 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import NDArray
 
-from ntkspec.jacobian.array_factor import largest_of_samples
-from ntkspec.jacobian.dense import DenseFactor, VectorFactor
-from ntkspec.jacobian.factor import Numbers
-from ntkspec.jacobian.outputs import Outputs
+from ntkspec.jacobian.dense import VectorFactor
+from ntkspec.jacobian.factor import Numbers, largest_of_samples
 
 SMALLEST = float(np.finfo(np.float64).smallest_subnormal)
 
@@ -59,14 +57,9 @@ class PairsFactor(VectorFactor):
         return int(self.right.shape[2])
 
     @property
-    def width(self) -> int:
-        """Return a b, the length of a vector."""
-        return int(self.left.shape[3]) * int(self.right.shape[3])
-
-    @property
     def entries(self) -> int:
         """Return a b, the length of a vector: what a dense factor would store per sample and output."""
-        return self.width
+        return int(self.left.shape[3]) * int(self.right.shape[3])
 
     @property
     def nbytes(self) -> int:
@@ -81,7 +74,7 @@ class PairsFactor(VectorFactor):
 
     @property
     def values(self) -> NDArray[np.float64]:
-        """Return the vectors (n, c, a b)."""
+        """Return the vectors (n, c, a b); products are added up in double."""
         return self.to_dense()
 
     def to_dense(self) -> NDArray[Any]:
@@ -98,10 +91,6 @@ class PairsFactor(VectorFactor):
         """Return a factor with the absolute values of left and right; its vectors are upper bounds."""
         left, right = (np.abs(np.asarray(side[:])) for side in (self.left, self.right))
         return PairsFactor(left, right)
-
-    def matrix(self, outputs: Outputs, dtype: DTypeLike = np.float64) -> NDArray[Any]:
-        """See `Factor.matrix`; products are added up in double."""
-        return DenseFactor(self.to_dense()).matrix(outputs, dtype)
 
     @property
     def largest(self) -> NDArray[np.float64]:
@@ -126,11 +115,6 @@ class PairsFactor(VectorFactor):
         """Return where at least one of the T products is not zero, even if their sum is zero; (n, c, a b)."""
         nonzero = PairsFactor(*(np.asarray(side[:] != 0) for side in (self.left, self.right)))
         return np.asarray(nonzero.to_dense() > 0)
-
-    @property
-    def inputs(self) -> None:
-        """Return None: the layer multiplies its weights by T vectors per sample, not by one."""
-        return
 
     @property
     def roundings_in_any_order(self) -> int:

@@ -10,9 +10,8 @@ from numpy.typing import DTypeLike, NDArray
 
 from ntkspec.arguments.counts import whole_number
 from ntkspec.errors import UsageError
-from ntkspec.jacobian.array_factor import ArrayFactor, largest_of_samples
 from ntkspec.jacobian.dense import count_of_mode
-from ntkspec.jacobian.factor import Numbers
+from ntkspec.jacobian.factor import Factor, Numbers, largest_of_samples
 from ntkspec.jacobian.outputs import Outputs
 from ntkspec.machine.memory import samples_at_once
 
@@ -24,7 +23,7 @@ INDEX_BYTES = 2**22  # of indices, read at once
 
 
 @dataclass(frozen=True, repr=False, eq=False)
-class SparseFactor(ArrayFactor):
+class SparseFactor(Factor):
     """A factor with k entries per sample, each an index and a value; index -1 marks padding.
 
     Entries of a sample with the same index are added up. Values (n, k) are those of a single output.
@@ -88,10 +87,6 @@ class SparseFactor(ArrayFactor):
         matrix.eliminate_zeros()
         return matrix
 
-    def left_matrix(self, dtype: DTypeLike = np.float64) -> sp.csr_array:
-        """See `Factor.left_matrix`."""
-        return self.matrix(0, dtype)
-
     @property
     def touched_columns(self) -> NDArray[np.int64]:
         """See `Factor.touched_columns`; indices are read for a range of samples at a time."""
@@ -101,24 +96,12 @@ class SparseFactor(ArrayFactor):
             touched = np.union1d(touched, self.indices[start : start + step])
         return touched[touched >= 0].astype(np.int64)
 
-    @property
-    def touched_width(self) -> int:
-        """Return how many columns are touched by at least one sample; 1 if there are none."""
-        return max(len(self.touched_columns), 1)
-
-    def compact(self) -> SparseFactor:
-        """See `Factor.compact`.
+    def renumbered(self, touched: NDArray[np.int64] | None) -> SparseFactor:
+        """See `Factor.renumbered`.
 
         CSR products take memory and time for every column. A hashed or a fine 3D grid has millions of
         columns, and n samples touch few of them.
         """
-        touched, places = np.unique(self.nodes, return_inverse=True)
-        padding = int(np.count_nonzero(touched < 0))
-        renumbered = places.reshape(self.indices.shape) - padding
-        return SparseFactor(renumbered, self.values[:], max(len(touched) - padding, 1))
-
-    def renumbered(self, touched: NDArray[np.int64] | None) -> SparseFactor:
-        """See `Factor.renumbered`."""
         if touched is None:
             return self.load()
         indices = self.nodes
@@ -168,11 +151,6 @@ class SparseFactor(ArrayFactor):
         samples, output, entries = np.nonzero(compact.nonzero_entries)
         nonzero[output, compact.nodes[samples, entries]] = True
         return count_of_mode(nonzero, outputs)
-
-    @property
-    def inputs(self) -> None:
-        """Return None: a sparse factor does not store whole vectors."""
-        return
 
     @property
     def nodes(self) -> NDArray[Any]:

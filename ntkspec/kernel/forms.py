@@ -15,8 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ntkspec.jacobian import Block, Pair
-from ntkspec.jacobian.factor import touched_by
+from ntkspec.jacobian import Block, Factor, Pair
 from ntkspec.kernel.problem import Kernel
 from ntkspec.kernel.term import Term
 
@@ -93,3 +92,14 @@ def _form(kernel: Kernel, terms: Sequence[Term]) -> TileForm:
         return columns[side] if sparse and kernel.backend.dense_pays(entries[side], rows) else None
 
     return TileForm(balanced, (dense(0, samples), dense(1, samples * kernel.repeat)))
+
+
+def touched_by(*factors: Factor) -> NDArray[np.int64] | None:
+    """Return the columns that at least one of several factors touches, ascending; None means all of them."""
+    touched = np.empty(0, np.int64)
+    for factor in factors:
+        columns = factor.touched_columns
+        if columns is None:
+            return None
+        touched = np.union1d(touched, columns)
+    return touched

@@ -140,7 +140,8 @@ def magnitude_of(kernel: Kernel) -> Magnitude:
         underflow=kernel.size * entry_sums * tiny * sum(count.largest for count in counts),
         trace=trace,
         trace_error=gamma(entry_sums + TRACE) * trace
-        + 2 * gamma(kernel.additions) * float(np.sqrt(trace) * np.sqrt(before.sum())),
+        + 2 * gamma(kernel.additions) * float(np.sqrt(trace) * np.sqrt(before.sum()))
+        + gamma(kernel.additions) ** 2 * float(before.sum()),
         dtype=kernel.rows.dtype,
     )
 

@@ -74,19 +74,20 @@ def radial_frequency(picture: ArrayLike) -> float | None:
         >>> round(radial_frequency(np.tile(np.cos(2 * np.pi * 5 * x), (32, 1))), 6)
         5.0
     """
-    picture = as_floats(picture, "picture").astype(np.float64, copy=False)
-    if picture.ndim != 2 or not picture.size:
+    pixels = as_floats(picture, "picture").astype(np.float64, copy=False)
+    if pixels.ndim != 2 or not pixels.size:
         raise UsageError(
             "picture",
             expected="numbers (H, W)",
-            got=f"shape {picture.shape}",
+            got=f"shape {pixels.shape}",
             remedy="give the values at all pixels, row by row",
         )
-    varying = picture - picture.mean()
-    if np.abs(varying).max() <= CONSTANT * np.abs(picture).max():
+    pixels = np.ldexp(pixels, -np.frexp(np.abs(pixels).max())[1])  # exact; no square leaves the range
+    varying = pixels - pixels.mean()
+    if np.abs(varying).max() <= CONSTANT * np.abs(pixels).max():
         return None
     power = scipy.fft.dctn(varying, norm="ortho") ** 2
-    down, across = (np.arange(size) / 2 for size in picture.shape)
+    down, across = (np.arange(size) / 2 for size in pixels.shape)
     return float((power * np.hypot(down[:, None], across)).sum() / power.sum())
 
 

@@ -173,23 +173,28 @@ class _Loss:
 def _lost(block: Block, outputs: Outputs, labels: NDArray[np.intp], spans: Sequence[_Span]) -> _Loss:
     """Bound what is lost of a block's rows l (x) r by taking (Q C) (x) r' for them.
 
-    r' is the right factor of the region's first sample; l - Q C and r - r' are lost. In a block without a
-    left factor, r itself is compared with Q C.
+    r' is the right factor of the region's first sample; l - Q C and r - r' are lost, and what rounding loses
+    of l and r themselves where colliding entries are added up. In a block without a left factor, r itself is
+    compared with Q C.
     """
-    left, right = block.left, block.right.vectors(outputs)
-    if right is None:  # its columns would differ from sample to sample
+    left = block.left
+    right, absolute = (factor.vectors(outputs) for factor in (block.right, block.right.absolute()))
+    if right is None or absolute is None:  # its columns would differ from sample to sample
         return _Loss(np.full(block.samples, np.inf), np.ones(block.samples))
+    norms, rounded = _norms(right), gamma(block.right.collisions - 1) * _norms(absolute)
     if not left.arrays:
-        return _Loss(_residuals(lambda rows: right[rows], spans, block.samples), _norms(right))
-    first = _first_of_region(right, labels)
-    inputs = _residuals(left.compact_rows, spans, block.samples)
-    sizes = _norms(left.absolute().rows_of_same_norm)  # of l, colliding entries added up without their signs
-    added = gamma(left.collisions - 1) * sizes  # what rounding loses of their sums
+        lost = _residuals(lambda rows: right[rows], spans, block.samples) + rounded
+    else:
+        first = _first_of_region(right, labels)
+        inputs = _residuals(left.compact_rows, spans, block.samples)
+        sizes = _norms(left.absolute().rows_of_same_norm)  # of l, entries added up without their signs
+        added = gamma(left.collisions - 1) * sizes
+        lost = ((inputs + added) * _norms(first) + sizes * (_norms(right - first) + rounded)) * UP
+        norms = sizes * norms
     within = np.zeros(block.samples, dtype=bool)  # samples of regions with fewer directions
     for span in spans:
         within[span.rows] = span.basis is not None
-    lost = (inputs + added) * _norms(first) + sizes * _norms(right - first)
-    return _Loss(np.where(within, lost * UP, 0.0), sizes * _norms(right))
+    return _Loss(np.where(within, lost, 0.0), norms)
 
 
 def _is_constant(block: Block, outputs: Outputs, labels: NDArray[np.intp]) -> bool:

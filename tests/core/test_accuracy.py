@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 import ntkspec
 from ntkspec.errors import MemoryBudgetError, UsageError
-from ntkspec.jacobian import DenseFactor, Jacobian, SparseFactor
+from ntkspec.jacobian import DenseFactor, Jacobian, PairsFactor, SparseFactor
 from ntkspec.kernel import term
 from ntkspec.kernel.linear_operator import operator
 from ntkspec.kernel.problem import Kernel
@@ -90,6 +90,16 @@ def test_cancelling_entries_are_judged_in_the_mode_that_is_asked_for(small, outp
     assert (ntkspec.spectrum(jac, outputs).resolved > 0) == (
         outputs != 1 or small > 1e-16
     )  # of 1 + 1e-17 - 1 nothing is left
+
+
+@pytest.mark.parametrize("pairs", [False, True])
+def test_the_trace_of_entries_that_cancel_to_nothing_is_stated_with_an_error(pairs):
+    """1 + 2^-54 - 1 rounds to 0."""
+    uses = np.array([1.0, 2.0**-54, -1.0])
+    as_pairs = PairsFactor(np.ones((1, 1, 3, 1)), uses.reshape(1, 1, 3, 1))
+    right = as_pairs if pairs else SparseFactor(np.zeros((1, 3), int), uses.reshape(1, 1, 3), 1)
+    found = ntkspec.spectrum(Jacobian((cases.block("w", None, right, 1, 1),)), method="gram")
+    assert abs(found.trace - 2.0**-108) <= found.trace_error < 1e-30
 
 
 @pytest.mark.parametrize("precision", ["float64", "float32"])

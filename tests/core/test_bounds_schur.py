@@ -137,3 +137,27 @@ def test_factors_whose_squares_leave_the_range_count_as_nothing():
     bound = bounds.schur_product(jac, backend="cpu")
     assert bound.values[0] == 0
     assert bound.vacuous
+
+
+def test_factors_whose_squares_overflow_say_nothing_of_an_ordinary_kernel():
+    """No bound is NaN, which no spectrum obeys."""
+    rng = np.random.default_rng(0)
+    left, right = factor(rng.standard_normal((N, N)) * 1e160), factor(rng.standard_normal((N, N)) * 1e-160)
+    jac = Jacobian((cases.block("b", left, right, N, 1),))
+    bound = bounds.schur_product(jac, backend="cpu")
+    assert bound.values[0] == 0
+    assert bound.holds(ntkspec.spectrum(jac, backend="cpu"))
+
+
+def test_the_rounding_of_entries_that_collide_is_taken_off():
+    """1 + 0.75 eps - 1 rounds to eps, whose square is 1.8 times the exact one."""
+    eps = 2.0**-52
+    left = SparseFactor(np.zeros((1, 3), int), np.array([[[1.0, 0.75 * eps, -1.0]]]), 1)
+    jac = Jacobian((cases.block("b", left, factor([[3.0]]), 1, 1),))
+    assert bounds.schur_product(jac, backend="cpu").values[0] <= (0.75 * eps * 3) ** 2
+
+
+def test_a_kernel_out_of_range_is_refused_as_by_every_route():
+    jac = Jacobian((cases.block("b", None, factor([[np.inf]]), 1, 1),))
+    with pytest.raises(UsageError, match="an overflow"):
+        bounds.schur_product(jac, backend="cpu")

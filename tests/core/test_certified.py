@@ -166,6 +166,15 @@ def test_no_upper_bound_from_no_direction(vector):
         ntkspec.bounds.certified_upper(certify.dense(np.eye(3)), vector)
 
 
+def test_a_parameter_of_no_numbers_changes_no_bound():
+    full = cases.block("w", None, DenseFactor(np.eye(3)[:, None] + 0.1), 3, 1)
+    empty = cases.block("empty", None, DenseFactor(np.ones((3, 1, 0))), 3, 1)
+    alone, beside = (ntkspec.bounds.certified(Jacobian(made)) for made in ((full,), (full, empty)))
+    assert [bound.values[0] for bound in beside] == pytest.approx([bound.values[0] for bound in alone])
+    for method in ("gram", "svd", "dual"):
+        assert ntkspec.spectrum(Jacobian((empty,)), method=method).zero
+
+
 def test_numbers_that_square_to_nothing_are_refused():
     tiny = Jacobian((cases.block("t", None, DenseFactor(np.full((2, 1, 2), 1e-160)), 2, 1),))
     with pytest.raises(ntkspec.NtkspecError, match="rescale"):

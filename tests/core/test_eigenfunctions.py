@@ -144,6 +144,12 @@ def test_frequencies_of_pure_waves(height, width):
         assert ntkspec.radial_frequency(wave) == pytest.approx(cycles, rel=1e-6)
 
 
+@pytest.mark.parametrize("size", [1e-300, 1e-170, 1e170, 1.7e308])
+def test_a_frequency_does_not_depend_on_how_large_the_numbers_are(size):
+    wave = np.tile(np.cos(2 * np.pi * 3 * np.arange(32) / 32), (32, 1))
+    assert ntkspec.radial_frequency(size * wave) == pytest.approx(ntkspec.radial_frequency(wave))
+
+
 def test_frequencies_against_the_transform_of_the_mirrored_picture():
     picture = np.random.default_rng(0).standard_normal((6, 9))
     mirrored = np.block([[picture, picture[:, ::-1]], [picture[::-1], picture[::-1, ::-1]]])

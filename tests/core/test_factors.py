@@ -12,7 +12,7 @@ from runs import write_run
 import ntkspec
 from ntkspec.errors import UsageError
 from ntkspec.jacobian import Block, DenseFactor, Jacobian, Ones, Parameter, SparseFactor
-from ntkspec.jacobian.factor import touched_by
+from ntkspec.kernel.forms import touched_by
 
 N, C = 7, 2
 KINDS = ("dense", "sparse", "padded", "pairs", "ones")
@@ -310,6 +310,11 @@ def test_indices_beyond_the_columns_are_refused(index):
 def test_no_samples_are_no_jacobian(samples):
     with pytest.raises(UsageError, match="one or more samples"):
         cases.mixed(9).load(*samples)
+
+
+def test_no_outputs_are_no_jacobian():
+    with pytest.raises(UsageError, match="one or more samples and outputs"):
+        Jacobian((Block("b", "network", 3, 0, None, DenseFactor(np.ones((3, 0, 2)))),))
 
 
 def test_ones_read_as_either_kind_by_those_who_know_two():

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 import ntkspec
 from ntkspec.errors import UsageError
-from ntkspec.jacobian import DenseFactor, Jacobian, SparseFactor
+from ntkspec.jacobian import DenseFactor, Jacobian, PairsFactor, SparseFactor
 from ntkspec.spectral import consistency, spectra
 from ntkspec.spectral.regions import regions
 
@@ -427,6 +427,22 @@ def test_rounded_sums_of_weights_are_part_of_what_is_lost():
         (cases.block("g", left, DenseFactor(np.ones((3, 1, 1))), 3, 1, "grid"),), np.zeros(3, np.int64)
     )
     assert holds(jac, regions(jac))
+
+
+@pytest.mark.parametrize("left", [None, DenseFactor(np.ones((4, 1, 1)))])
+def test_rounded_sums_over_the_uses_of_a_layer_are_part_of_what_is_lost(left):
+    """1e8 + 1 - 1e8 and 1e8 + (1 + 3e-9) - 1e8 round to one number: the exact sums differ."""
+    uses = np.zeros((4, 1, 3, 2))
+    uses[:, 0, 0], uses[:, 0, 2] = (1e8, 1.0), (-1e8, 0.0)
+    uses[:, 0, 1, 0] = 1 + np.array([0, 3e-9, 5e-9, -2e-9])
+    layer = cases.block("first", DenseFactor(np.ones((4, 1, 1))), DenseFactor(np.ones((4, 1, 1))), 4, 1)
+    used = cases.block("used", left, PairsFactor(np.ones((4, 1, 3, 1)), uses), 4, 1)
+    jac = Jacobian((layer, used), np.zeros(4, np.int64))
+    known = regions(jac)
+    with mpmath.workdps(60):
+        kernel = [[mpmath.mpf(x.numerator) / x.denominator for x in row] for row in oracles.exact_kernel(jac)]
+        values = sorted(mpmath.eigsy(mpmath.matrix(kernel), eigvals_only=True), reverse=True)
+    assert values[known.independent] <= known.rest
 
 
 @pytest.mark.parametrize("close", [1e-3, 1e-7])

@@ -156,6 +156,7 @@ def _entries(pair: Pair) -> float:
 
     This times the smallest positive number bounds what underflow can take off J^T v.
     """
-    largest = 1 + max(float(abs(m).max()) for m in (pair.left, pair.right) if m is not None and m.shape[1])
+    matrices = [matrix for matrix in (pair.left, pair.right) if matrix is not None and matrix.shape[1]]
+    largest = 1 + max((float(abs(matrix).max()) for matrix in matrices), default=0.0)
     width = (1 if pair.left is None else pair.left.shape[1]) * pair.right.shape[1]
     return float(width * largest)

@@ -24,6 +24,7 @@ from ntkspec.kernel.value_range import check_range
 from ntkspec.spectral.bounds.record import Bound
 from ntkspec.spectral.bounds.statement import Values, stated
 from ntkspec.spectral.choose import solve
+from ntkspec.summation import gamma
 
 
 def schur_product(
@@ -49,7 +50,9 @@ def schur_product(
         >>> bound.side, bound.values.shape
         ('lower', (1,))
     """
-    return schur_product_of(Kernel.from_jacobian(jacobian, outputs, backend=backend, memory=memory))
+    kernel = Kernel.from_jacobian(jacobian, outputs, backend=backend, memory=memory)
+    check_range(kernel)
+    return schur_product_of(kernel)
 
 
 @stated(
@@ -92,4 +95,9 @@ def _smallest(gram: Kernel) -> float:
 
 
 def _least_diagonal(gram: Kernel) -> float:
-    return float(gram.diagonal.min()) / UP
+    """Return a lower bound on the diagonal; where entries of J collide, their sums are rounded."""
+    least = np.minimum(gram.diagonal, np.finfo(np.float64).max)  # an entry that overflows is larger
+    if gram.additions:
+        roots = np.sqrt(least) - gamma(gram.additions) * np.sqrt(gram.absolute_diagonal)
+        least = np.maximum(roots, 0.0) ** 2
+    return float(least.min()) / UP

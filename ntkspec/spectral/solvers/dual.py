@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from ntkspec import summation
 from ntkspec.kernel.panels import column_panels
 from ntkspec.kernel.problem import Kernel
@@ -48,6 +50,8 @@ class Dual(Promises):
         needed = self.need(kernel).needed
         kernel.require(f"J^T J of {width} touched parameters", needed, "or use ⟦--method=gram⟧ or svd")
         errors = self.errors(kernel)
+        if not width:  # parameters without numbers
+            return stated_spectrum(self, kernel, padded(np.empty(0), kernel.size), errors)
         jac = engine.xp.concatenate(list(column_panels(kernel, width)), axis=1)
         values = engine.eigvalsh(square(jac.T))[::-1][: kernel.size]
         return stated_spectrum(self, kernel, padded(values, kernel.size), errors)
