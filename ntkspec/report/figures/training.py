@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from ntkspec.report.canvas import drawn, in_data, light_grid, new_axes, new_figure, say, text
+from ntkspec.report.canvas import drawn, in_data, light_grid, new_figure, new_panels, say, text
 from ntkspec.report.curves import sign_of
 from ntkspec.report.figures import Caption
 from ntkspec.report.legends import FLOOR, legend_below, mark, run_handles
@@ -69,12 +69,8 @@ def draw(report: Report) -> Figure | None:
     if not runs:
         return None
     quantities = (*QUANTITIES, *drawn_metrics(report))
-    rows = math.ceil(len(quantities) / 2)
-    figure = new_figure(9.6, 3.4 * rows)
-    panels = new_axes(figure, rows, 2, share=False)
-    for axes in panels[len(quantities) :]:
-        axes.remove()
-    panels = panels[: len(quantities)]
+    figure = new_figure(9.6, 3.4 * math.ceil(len(quantities) / 2))
+    panels = new_panels(figure, len(quantities), 2, share=False)
     courses = {quantity: [(run, course(run.run, quantity)) for run in runs] for quantity in quantities}
     for axes, (quantity, of_runs) in zip(panels, courses.items(), strict=True):
         for run, points in of_runs:
