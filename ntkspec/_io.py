@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import secrets
@@ -83,8 +84,8 @@ def locked(path: Path, *, wait: bool = False) -> Iterator[bool | None]:
         wait: whether to wait for a process that holds it.
 
     Yields:
-        True: it is locked. False: a living process holds it. None: it cannot be opened, or this system or
-        its file system has no locks.
+        True: it is locked. False: a living process holds it. None: it cannot be opened, or its file system
+        has no locks.
     """
     # Over a network, only who may write may have a file alone; a folder cannot be opened so.
     access = os.O_RDWR if path.is_file() and os.access(path, os.W_OK) else os.O_RDONLY
@@ -109,13 +110,8 @@ def take_lock(handle: int, *, shared: bool = False, wait: bool = False) -> bool 
         wait: whether to wait for a process that holds it.
 
     Returns:
-        True: it is locked. False: another process holds it. None: this system or its file system has no such
-        locks.
+        True: it is locked. False: another process holds it. None: its file system has no such locks.
     """
-    try:
-        import fcntl  # here, since not every system has it
-    except ImportError:
-        return None
     kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
     try:
         fcntl.flock(handle, kind if wait else kind | fcntl.LOCK_NB)
@@ -128,9 +124,7 @@ def take_lock(handle: int, *, shared: bool = False, wait: bool = False) -> bool 
 
 def release_lock(handle: int) -> None:
     """Release the lock of an open file; closing does not while processes forked since have the file open."""
-    with suppress(ImportError, OSError):
-        import fcntl
-
+    with suppress(OSError):
         fcntl.flock(handle, fcntl.LOCK_UN)
 
 
@@ -193,12 +187,10 @@ def wait_for_disk(handle: int) -> None:
     Args:
         handle: its descriptor.
     """
-    with suppress(ImportError, OSError):
-        import fcntl
-
-        # Only macOS has this command: its fsync leaves the numbers in the cache.
-        command: int | None = getattr(fcntl, "F_FULLFSYNC", None)
-        if command is not None:
+    # Only macOS has this command: its fsync leaves the numbers in the cache.
+    command: int | None = getattr(fcntl, "F_FULLFSYNC", None)
+    if command is not None:
+        with suppress(OSError):  # a file system that does not know it
             fcntl.fcntl(handle, command)
             return
     os.fsync(handle)

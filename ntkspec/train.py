@@ -7,7 +7,6 @@ if __name__ == "__main__":  # before PyTorch takes its seconds
 
     begin()
 
-import importlib
 import os
 import shlex
 import sys
@@ -75,31 +74,21 @@ def load_task(config: TrainConfig, source: Path) -> Task:
         UsageError: the file cannot be read, or is not of the kind that the config states.
     """
     if config.task == "occupancy":
-        _import("ntkspec.nets.occupancy")
-        from ntkspec.nets.occupancy import load_occupancy
-        from ntkspec.nets.surface import View
-
+        with needs_torch("training"):
+            from ntkspec.nets.occupancy import load_occupancy
+            from ntkspec.nets.surface import View
         view = View(config.up, config.azimuth)  # type: ignore[arg-type]  # TrainConfig checks it
         return load_occupancy(source, config.points, seed=config.seed, view=view)
-    _import("ntkspec.nets.image")
-    from ntkspec.nets.image import load_image
-
-    return load_image(source, config.side, grey=config.grey, held_out=config.held_out or 0.0)
-
-
-def _import(*names: str) -> None:
-    """Import modules that need the extra `torch`; one line says so where it is not installed."""
     with needs_torch("training"):
-        for name in names:
-            importlib.import_module(name)
+        from ntkspec.nets.image import load_image
+    return load_image(source, config.side, grey=config.grey, held_out=config.held_out or 0.0)
 
 
 def _start_torch(threads: int | None) -> None:
     """Import torch with idle threads that sleep, since busy waiting slows a shared machine."""
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    _import("ntkspec.nets.training", "ntkspec.export")
-    import torch
-
+    with needs_torch("training"):
+        import torch
     if threads is not None:
         torch.set_num_threads(threads)
 

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 import trimesh
 from numpy.typing import NDArray
+from scipy.cluster.hierarchy import DisjointSet
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
-
-__all__ = ["Edges", "drop_double_walls", "find_bodies", "find_edges", "volumes"]
 
 Faces = NDArray[np.int64]
 Labels = NDArray[np.int64]
@@ -85,11 +84,11 @@ def find_bodies(vertices: NDArray[np.floating], faces: Faces, edges: Edges) -> L
     crowded = np.flatnonzero(edges.count > 2)
     if len(crowded) == 0:
         return labels
-    groups = _Groups(labels.max() + 1)
+    groups = DisjointSet(range(labels.max() + 1))
     for edge in crowded:
         sides = slice(edges.start[edge], edges.start[edge] + edges.count[edge])
         for pair in _pair_sides(vertices, faces, edges.face[sides], edges.forward[sides], labels, groups):
-            groups.join(*labels[list(pair)])
+            groups.merge(*labels[list(pair)].tolist())
             joined.append(np.array(pair)[:, None])
     return _components(np.concatenate(joined, axis=1), len(faces))
 
@@ -99,29 +98,13 @@ def _components(pairs: NDArray[np.int64], count: int) -> Labels:
     return np.asarray(connected_components(graph, directed=False)[1], dtype=np.int64)
 
 
-class _Groups:
-    """Disjoint sets of numbers, which are joined step by step."""
-
-    def __init__(self, count: int) -> None:
-        self._parent = list(range(count))
-
-    def root(self, number: int) -> int:
-        while self._parent[number] != number:
-            self._parent[number] = self._parent[self._parent[number]]
-            number = self._parent[number]
-        return number
-
-    def join(self, first: int, second: int) -> None:
-        self._parent[self.root(first)] = self.root(second)
-
-
 def _pair_sides(
     vertices: NDArray[np.floating],
     faces: Faces,
     around: NDArray[np.int64],
     forward: NDArray[np.bool_],
     labels: Labels,
-    groups: _Groups,
+    groups: DisjointSet,
 ) -> list[tuple[int, int]]:
     """Match the faces around one edge in pairs, one forward and one backward each.
 
@@ -129,7 +112,7 @@ def _pair_sides(
     with copies of a body, faces that are known to belong to one body come first.
     """
     angles = _angles(vertices, faces[around])
-    roots = [groups.root(label) for label in labels[around].tolist()]
+    roots = [groups[label] for label in labels[around].tolist()]
     candidates = []
     for a, b in itertools.product(np.flatnonzero(forward), np.flatnonzero(~forward)):
         gap = round(float(angles[a] - angles[b]) % (2 * np.pi) / SAME_ANGLE) or WHOLE_TURN

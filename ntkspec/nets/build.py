@@ -13,8 +13,6 @@ from ntkspec.nets.encodings import AxisFourier, GaussianFourier, Identity
 from ntkspec.nets.grid import Multigrid
 from ntkspec.nets.mlp import MLP, CoordinateNetwork
 
-__all__ = ["build_encoding", "build_model"]
-
 
 def build_model(config: TrainConfig) -> CoordinateNetwork:
     """Build the untrained network (n, inputs) -> (n, outputs), in float32 on the CPU.

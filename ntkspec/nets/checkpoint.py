@@ -22,8 +22,6 @@ from ntkspec.nets.config import TrainConfig
 from ntkspec.nets.mlp import CoordinateNetwork
 from ntkspec.store.disk import writing
 
-__all__ = ["can_hold", "kind_of", "load_checkpoint", "save_checkpoint"]
-
 
 def save_checkpoint(path: str | Path, config: TrainConfig, step: int, state: Mapping[str, Tensor]) -> None:
     """Write a checkpoint under a temporary name, and rename it when it is complete.

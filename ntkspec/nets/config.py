@@ -17,8 +17,6 @@ from ntkspec.errors import UsageError
 from ntkspec.nets.options import Option
 from ntkspec.nets.sections import unnest
 
-__all__ = ["MAX_PARAMETERS", "OPTIONS", "TrainConfig"]
-
 MAX_PARAMETERS = 2**28  # 1 GiB in float32, four times that with Adam's moments and the gradient
 MAX_CELLS = 2**31  # of a level, an axis; coordinates in float32 tell some 2^24 apart
 MAX_ITERATIONS = 10**9  # the losses of every tenth are kept: 4 GB

@@ -14,8 +14,6 @@ from ntkspec.errors import UsageError
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["DEVICES", "check_device", "described", "find_device", "full_float32"]
-
 DEVICES = "auto|cpu|cuda[:N]"
 Answer = TypeVar("Answer")
 

@@ -10,8 +10,6 @@ with needs_torch("ntkspec.nets.encodings"):
     import torch
     from torch import Tensor, nn
 
-__all__ = ["AxisFourier", "GaussianFourier", "Identity"]
-
 
 class Identity(nn.Module):
     """The encoding that returns the coordinates themselves.

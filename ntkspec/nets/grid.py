@@ -26,8 +26,6 @@ with needs_torch("ntkspec.nets.grid"):
 from ntkspec.nets.config import DEGREES
 from ntkspec.nets.lookup import TableLookup
 
-__all__ = ["PRIMES", "GridLevel", "Interpolation", "Multigrid", "level_resolutions", "node_weights"]
-
 Interpolation = Literal["linear", "smooth", "quadratic", "cubic"]
 
 PRIMES = (1, 2654435761, 805459861)  # Mueller et al. 2022, section 3

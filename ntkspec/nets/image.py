@@ -19,8 +19,6 @@ from ntkspec.qualities import PSNR_HELD_OUT, PSNR_LEARNT
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["ImageTask", "load_image", "pixel_centres", "to_uint8"]
-
 Pixels = NDArray[np.float32]
 
 HELD_OUT_SEED = 1

@@ -12,8 +12,6 @@ from numpy.typing import NDArray
 from ntkspec.errors import UsageError
 from ntkspec.nets.bodies import Labels, find_bodies, find_edges, volumes
 
-__all__ = ["LEAST_VOLUME", "check_embree", "contains", "has_overlaps", "sample_surface", "turn_outwards"]
-
 Floats = NDArray[np.float64]
 
 CROSSINGS = 10_000  # of a ray with the mesh; trimesh stops at 100 unless told

@@ -10,8 +10,6 @@ with needs_torch("ntkspec.nets.lookup"):
     import torch
     from torch import Tensor, nn
 
-__all__ = ["TableLookup"]
-
 
 class TableLookup(nn.Module, ABC):
     """A module whose every output row is a weighted sum of k rows of one table.

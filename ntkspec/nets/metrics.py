@@ -15,8 +15,6 @@ with needs_torch("ntkspec.nets.metrics"):
     from skimage.metrics import peak_signal_noise_ratio
     from torchmetrics.functional.image import multiscale_structural_similarity_index_measure
 
-__all__ = ["MS_SSIM_SIDE", "picture_metrics", "psnr"]
-
 MS_SSIM_SIDE = (
     176  # the smallest that torchmetrics takes: a sixteenth of it must exceed 10, the window less one
 )

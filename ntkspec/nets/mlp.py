@@ -12,8 +12,6 @@ with needs_torch("ntkspec.nets.mlp"):
     import torch
     from torch import Tensor, nn
 
-__all__ = ["MLP", "Activation", "CoordinateNetwork", "Sine"]
-
 Activation = Literal["relu", "silu", "gelu", "tanh", "sine"]
 
 

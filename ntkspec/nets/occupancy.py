@@ -24,8 +24,6 @@ from ntkspec.qualities import CHAMFER, IOU, IOU_UNIFORM
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["MARGIN", "NEAR", "OccupancyTask", "contains", "draw_points", "iou", "load_mesh", "load_occupancy"]
-
 Points = NDArray[np.float32]
 
 MARGIN = 0.05  # of the unit box, on both sides of the mesh's longest extent

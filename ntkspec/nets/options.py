@@ -10,8 +10,6 @@ from typing import Any
 
 from ntkspec.errors import UsageError, shown
 
-__all__ = ["Option", "nearest"]
-
 LEAST_LIKENESS = 0.75  # of a name to a mistyped word, in [0, 1]; "side" and "size" are that much alike
 SYNONYMS = {  # what other programs call our options
     **dict.fromkeys(("steps", "max-steps", "epochs", "iters", "max-iters", "n-iters"), "iterations"),

@@ -37,8 +37,6 @@ from ntkspec.nets.training import (
     within_memory,
 )
 
-__all__ = ["Population", "train_population"]
-
 
 class Population(nn.Module):
     """A batch of P copies of a network that learn independently: (n, d) -> (P, n, c).

@@ -16,8 +16,6 @@ from ntkspec.errors import UsageError
 from ntkspec.nets.config import OPTIONS, TrainConfig
 from ntkspec.nets.options import nearest
 
-__all__ = ["PRESETS", "Preset", "resolve"]
-
 
 @dataclass(frozen=True)
 class Preset:

@@ -15,8 +15,6 @@ from ntkspec._io import hidden_folder, remove_leftovers
 from ntkspec.store.disk import writing
 from ntkspec.store.new_file import check_can_be_made, check_free, check_new_file, refused
 
-__all__ = ["CURVE_NAME", "check_output", "checkpoint_folder", "folder_beside", "write_curve"]
-
 CURVE_NAME = "loss.csv"
 
 

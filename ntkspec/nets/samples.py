@@ -9,8 +9,6 @@ from numpy.typing import NDArray
 
 from ntkspec.errors import UsageError
 
-__all__ = ["sample_learnt", "sample_pixels", "sample_points"]
-
 
 def sample_pixels(pattern: str, side: int, n: int, seed: int = 0) -> NDArray[np.int64]:
     """Choose about n pixels of a picture of side x side; return their indices, ascending.

@@ -15,8 +15,6 @@ from skimage.measure import marching_cubes
 
 from ntkspec.nets.task import Picture, Predict
 
-__all__ = ["Up", "View", "chamfer", "extract_surface", "render"]
-
 Up = Literal["y", "z"]
 Floats = NDArray[np.float64]
 

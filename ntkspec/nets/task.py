@@ -13,8 +13,6 @@ from ntkspec.store.pictures import Picture as Picture
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["Loss", "Picture", "Predict", "Task"]
-
 Loss = Literal["squared error", "cross-entropy"]
 Predict = Callable[[NDArray[np.float32]], NDArray[np.float32]]  # a network: (n, d) -> (n, c)
 

@@ -27,19 +27,6 @@ from ntkspec.nets.devices import full_float32
 from ntkspec.nets.steps import LOSS_EVERY, diverged, draw_batch, make_optimizer, take_steps
 from ntkspec.nets.task import Loss, Picture, Predict, Task
 
-__all__ = [
-    "LOSSES",
-    "LossCurve",
-    "Training",
-    "TrainingSnapshot",
-    "deterministic",
-    "evaluate",
-    "predictor",
-    "snapshot_labels",
-    "train",
-    "within_memory",
-]
-
 PREDICT_ROWS = 2**16  # rows evaluated at a time
 CUBLAS = "CUBLAS_WORKSPACE_CONFIG"  # the variable by which cuBLAS is told to add up in one order
 CUBLAS_ORDERED = (":4096:8", ":16:8")  # the values for that, on which some versions of PyTorch insist

@@ -160,11 +160,6 @@ class Known:
     low: float
     high: float
 
-    @property
-    def exact(self) -> bool:
-        """Return whether both limits are the same number."""
-        return math.isfinite(self.low) and self.low == self.high
-
 
 def known_decades(above: Limits, below: Limits) -> Known:
     """Return log10 of one number over another.

@@ -35,11 +35,10 @@ _PATHS: Mapping[Marker, str] = {  # round the origin, 5 units far at most
 }
 
 
-def template(name: str, package: str = "ntkspec.report", written: Collection[str] = ()) -> Template:
-    """Return a page's template from a package; it escapes all texts, and unknown names in it are errors.
+def template(package: str = "ntkspec.report", written: Collection[str] = ()) -> Template:
+    """Return the template of a package's page; it escapes all texts, and unknown names in it are errors.
 
     Args:
-        name: of the file.
         package: that has it.
         written: texts by users, which its filter `signs` leaves as they are.
     """
@@ -49,7 +48,7 @@ def template(name: str, package: str = "ntkspec.report", written: Collection[str
     foreign = frozenset(shown for text in written for shown in (text, clean(text, len(text))))
     environment.filters["signs"] = partial(signs, written=foreign)
     environment.filters["swatch"] = swatch
-    return environment.from_string(resource(name, package))
+    return environment.from_string(resource("page.html.j2", package))
 
 
 def _printable(value: object) -> object:

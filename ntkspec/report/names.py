@@ -78,9 +78,9 @@ def named_snapshots(run: RunReport, limit: int | None = None) -> list[tuple[str,
     return list(zip(names if limit is None else short(names, limit), run.snapshots, strict=True))
 
 
-def snapshot_name(run: RunReport, snapshot: SnapshotReport, limit: int | None = None) -> str:
+def snapshot_name(run: RunReport, snapshot: SnapshotReport) -> str:
     """Return the name of one snapshot of a run, see `named_snapshots`, which is faster for all of them."""
-    return next(name for name, other in named_snapshots(run, limit) if other is snapshot)
+    return next(name for name, other in named_snapshots(run) if other is snapshot)
 
 
 def kernel_names(runs: Iterable[RunReport], limit: int) -> dict[str, str]:

@@ -46,7 +46,7 @@ def render_page(report: Report, figures: Mapping[str, bytes]) -> str:
     hashes = (_sha256(theme), _sha256(script), digest)
     data, runs = plot_data(report), styled_runs(report)
     shown, drawn = kernel_names(report.runs, 40), _drawn(report, figures)
-    return template("page.html.j2", written=written(report)).render(
+    return template(written=written(report)).render(
         report=report,
         title=title(report),
         headline=headline(report),

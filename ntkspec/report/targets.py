@@ -39,7 +39,12 @@ def noun(runs: Sequence[RunReport], metric: str) -> str:
 
 
 def one_target(runs: Sequence[RunReport]) -> bool:
-    """Return whether all runs learnt the same target, judged by the pictures in the files, else by names."""
+    """Return whether all runs learnt the same target, judged by the pictures in the files, else by names.
+
+    Targets of different numbers of outputs are different ones.
+    """
+    if len({run.outputs for run in runs}) > 1:
+        return False
     truths = [run.truth for run in runs if run.truth is not None]
     if len({_entries(run, _VIEW) for run in runs}) > 1:
         truths = []  # one mesh, seen from two sides, is two pictures

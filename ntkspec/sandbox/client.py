@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import fcntl
 import json
 import os
 import pickle
@@ -118,8 +119,6 @@ def start(*modules: str) -> None:
     with _changing:
         if _server.line is not None or sys.platform != "linux" or not sys.executable:
             return
-        import fcntl  # here, since not every system has it
-
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with ours, theirs:
             try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -128,16 +128,15 @@ def reopen(part: Path, fresh: Path, samples: Mapping[str, AnyArray]) -> h5py.Fil
     _require_closed(part)
     size = part.stat().st_size
     sandbox.try_out(part, "resume", partial(_try, part), max(size, 2**28))
-    with _open_part(part, "r", samples) as file:
-        unfinished = _unfinished(file)
-    if unfinished:
-        reserve(fresh, size)
-        try:
-            with _open_part(part, "r", samples) as old, open_hdf5(fresh, "w") as new:
-                _copy_finished(old, new)
-            os.replace(fresh, part)
-        finally:
-            fresh.unlink(missing_ok=True)
+    with _open_part(part, "r", samples) as old:
+        if unfinished := _unfinished(old):
+            reserve(fresh, size)
+            try:
+                with open_hdf5(fresh, "w") as new:
+                    _copy_without(unfinished, old, new)
+                os.replace(fresh, part)
+            finally:
+                fresh.unlink(missing_ok=True)
     file = _open_part(part, "r+", samples)
     file.attrs["complete"] = False  # it may have been marked, but not yet renamed
     file.attrs.pop(digest.DIGEST, None)
@@ -167,8 +166,8 @@ def kept(file: h5py.File, label: str, config: str) -> tuple[str, ...]:
     )
 
 
-def _copy_finished(old: h5py.File, new: h5py.File) -> None:
-    """Copy a file without its unfinished snapshots.
+def _copy_without(unfinished: Collection[str], old: h5py.File, new: h5py.File) -> None:
+    """Copy a file without its unfinished snapshots, whose ids are given.
 
     Since the writer was killed, parts of unfinished snapshots may be beyond the end of the file that HDF5 has
     recorded. Then they cannot be deleted, and it is not safe to write to the same file.
@@ -177,7 +176,7 @@ def _copy_finished(old: h5py.File, new: h5py.File) -> None:
     for name in [name for name in old if name != schema.SNAPSHOTS]:
         old.copy(name, new)
     snapshots = new.create_group(schema.SNAPSHOTS)
-    for name in [name for name in old[schema.SNAPSHOTS] if name not in _unfinished(old)]:
+    for name in [name for name in old[schema.SNAPSHOTS] if name not in unfinished]:
         old.copy(f"{schema.SNAPSHOTS}/{name}", snapshots)
 
 

@@ -8,8 +8,8 @@ import pytest
 import trimesh
 
 from ntkspec.errors import UsageError
-from ntkspec.nets.inside import sample_surface
-from ntkspec.nets.occupancy import contains, draw_points, load_mesh, load_occupancy
+from ntkspec.nets.inside import contains, sample_surface
+from ntkspec.nets.occupancy import draw_points, load_mesh, load_occupancy
 
 pytestmark = needs.embree
 BALL = trimesh.creation.icosphere(subdivisions=2)

@@ -12,7 +12,8 @@ import trimesh
 
 from ntkspec.errors import UsageError
 from ntkspec.nets import occupancy
-from ntkspec.nets.occupancy import NEAR, contains, draw_points, iou, load_mesh, load_occupancy
+from ntkspec.nets.inside import contains
+from ntkspec.nets.occupancy import NEAR, draw_points, iou, load_mesh, load_occupancy
 from ntkspec.nets.presets import PRESETS, resolve
 from ntkspec.nets.samples import sample_points
 from ntkspec.nets.training import predictor, train

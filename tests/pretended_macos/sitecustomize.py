@@ -1,9 +1,9 @@
 """Take from a process, and from those that it starts, what Linux has and macOS lacks.
 
 Python imports this file at its start if its folder is in PYTHONPATH. The package is then loaded on a system
-called darwin, which starts processes anew, without `os.posix_fallocate`, `os.sched_getaffinity`, `fcntl`,
-/proc, /sys, or BLAS libraries that say how many threads they have. Packages that were built for this system
-have to be imported before.
+called darwin, which starts processes anew, without `os.posix_fallocate`, `os.sched_getaffinity`, /proc, /sys,
+or BLAS libraries that say how many threads they have. Packages that were built for this system have to be
+imported before.
 """
 
 from __future__ import annotations
@@ -40,7 +40,6 @@ def pretend() -> None:
     for name in HIDDEN:
         if hasattr(os, name):
             delattr(os, name)
-    sys.modules["fcntl"] = None
     Path.read_text = only_of_macos(Path.read_text)
     sys.platform = "darwin"
 

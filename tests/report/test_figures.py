@@ -214,6 +214,7 @@ def test_the_title_of_smallest_eigenvalues_explains_what_is_drawn() -> None:
         ("spectra", 17, 16, "runs"),
         ("ablation", 17, 16, "networks with a grid"),
         ("alignment", 49, 48, "runs"),
+        ("training", 49, 48, "runs"),
         ("decades", 49, 48, "runs"),
         ("pictures", 50, 48, "pictures"),  # of 49 runs, and what they were to learn
     ],
@@ -228,3 +229,15 @@ def test_figure_and_caption_say_who_is_left_out(name: str, every: int, most: int
     assert module.draw(report).get_suptitle() == said
     assert said in module.caption(report).caption
     assert "The first" not in module.caption(fewer).caption
+
+
+def test_of_large_families_a_few_runs_are_drawn() -> None:
+    """The legend would leave no room for the panels."""
+    every = [samples.plain_run(f"FFE {i}", 9, 0.5, size=4, family="ffe") for i in range(40)]
+    every += [samples.grid_run(f"MPE {i}", 7, 0.5, size=4, family="mpe") for i in range(40)]
+    report = Report("", "", "cpu", tuple(every))
+    figure = panels.draw(report)
+    named = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert [sum(name.startswith(kind) for name in named) for kind in ("FFE", "MPE")] == [1, 16]
+    assert "of more runs, 16 are drawn" in panels.caption(report).caption
+    assert "are drawn" not in panels.caption(replace(report, runs=report.runs[24:56])).caption

@@ -180,6 +180,13 @@ def test_one_picture_at_two_sizes_is_two_targets() -> None:
     assert said(large, small)[0].startswith("The runs learnt different pictures;")
 
 
+def test_targets_of_other_outputs_are_other_targets() -> None:
+    colour, grey = (replace(psnr(str(c), 10.0 * c, truth=None), outputs=c) for c in (3, 1))
+    assert said(colour, grey)[0] == (
+        "The runs learnt different targets; the highest PSNR is that of 3, 30.0 dB."
+    )
+
+
 def test_runs_without_a_number_are_counted() -> None:
     runs = (psnr("a", 30.0), psnr("b", 20.0), run("c"))
     assert said(*runs)[0] == (

@@ -14,8 +14,6 @@ from ntkspec.nets.pictures.raster import Raster, Samples, UnreadableError, check
 from ntkspec.nets.pictures.tiff import SIGNATURES as TIFF
 from ntkspec.nets.pictures.tiff import read_tiff
 
-__all__ = ["decode"]
-
 PNG = b"\x89PNG\r\n\x1a\n"
 FITS = b"SIMPLE  ="
 DEEP = ("I", "F", "I;16", "I;16B", "I;16L", "I;16N")  # modes of Pillow with more than 8 bits

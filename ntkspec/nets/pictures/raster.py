@@ -10,16 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-__all__ = [
-    "Raster",
-    "Samples",
-    "UnreadableError",
-    "check_size",
-    "describe_scale",
-    "find_white",
-    "paint",
-]
-
 Samples: TypeAlias = NDArray[Any]  # of any type of real numbers
 
 LUMA = np.array([0.299, 0.587, 0.114])  # of RGB, ITU-R BT.601

@@ -13,8 +13,6 @@ from ntkspec.errors import UsageError
 from ntkspec.nets.pictures.decoders import decode
 from ntkspec.nets.pictures.raster import Raster, UnreadableError, paint
 
-__all__ = ["read_picture"]
-
 REMEDY = "give a picture that Pillow reads, such as a PNG or a JPEG"
 SMALLER = "scale it down"
 

@@ -13,8 +13,6 @@ import tifffile
 
 from ntkspec.nets.pictures.raster import Raster, Samples, UnreadableError, check_size, find_white
 
-__all__ = ["SIGNATURES", "read_tiff"]
-
 SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, PALETTE = 0, 1, 2, 3
 COLOURS = {WHITE_IS_ZERO: 1, BLACK_IS_ZERO: 1, RGB: 3, PALETTE: 1}  # samples a pixel

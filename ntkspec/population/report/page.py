@@ -38,7 +38,7 @@ def render_page(
         figures: SVG files by figure name, as `draw_all` names them.
     """
     tables = sections(cohorts, labels)
-    return template("page.html.j2", __package__, _written(population)).render(
+    return template(__package__, _written(population)).render(
         producer=PRODUCER,
         created=population.created,
         style=resource("page.css"),

@@ -11,11 +11,14 @@ from ntkspec.report.figures import Caption
 from ntkspec.report.figures.spectra import late_alone, with_kernel
 from ntkspec.report.legends import legend_below, run_handles, stage_handles
 from ntkspec.report.records import Report
-from ntkspec.report.style import LATE, StyledRun, of_kind, styled_runs
+from ntkspec.report.style import LATE, Kind, StyledRun, of_kind, styled_runs
+from ntkspec.report.thinning import few
 
 ORDER = 5  # among the figures
 
+_MOST = 16  # runs of a family that are drawn
 _LEFT_OUT = " Runs with kernels of other samples or outputs than the first one's are left out."
+_FEW = f" Of a family of more runs, {_MOST} are drawn."
 
 
 def caption(report: Report) -> Caption:
@@ -30,7 +33,8 @@ def caption(report: Report) -> Caption:
             "method, not to the network."
         )
         + late_alone(report)
-        + (_LEFT_OUT if len(_compared(report)) < len(with_kernel(styled_runs(report), "total")) else ""),
+        + (_LEFT_OUT if len(_compared(report)) < len(with_kernel(styled_runs(report), "total")) else "")
+        + (_FEW if any(len(of_kind(_compared(report), kind)) > _MOST for kind in ("ffe", "mpe")) else ""),
     )
 
 
@@ -41,7 +45,7 @@ def draw(report: Report) -> Figure | None:
     highest frequency and grids.
     """
     runs = _compared(report)
-    base, ffes, mpes = of_kind(runs, "baseline")[:1], of_kind(runs, "ffe"), of_kind(runs, "mpe")
+    base, ffes, mpes = of_kind(runs, "baseline")[:1], _family(runs, "ffe"), _family(runs, "mpe")
     panels = [
         (title, (*left, *right))
         for title, left, right in (
@@ -63,6 +67,12 @@ def draw(report: Report) -> Figure | None:
     curves = [(run, "total") for run in shown]
     legend_below(figure, [*run_handles(shown, signed=True), *stage_handles(report, curves, shown=LATE)])
     return figure
+
+
+def _family(runs: tuple[StyledRun, ...], kind: Kind) -> tuple[StyledRun, ...]:
+    """Return the runs of one kind, of many a few from the first to the last."""
+    every = of_kind(runs, kind)
+    return tuple(every[i] for i in few(len(every), _MOST))
 
 
 def _compared(report: Report) -> tuple[StyledRun, ...]:

@@ -12,9 +12,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from ntkspec.report.canvas import drawn, in_data, light_grid, new_axes, new_figure, say, text
+from ntkspec.report.canvas import drawn, in_data, light_grid, new_figure, new_panels, say, say_first, text
 from ntkspec.report.curves import sign_of
-from ntkspec.report.figures import Caption
+from ntkspec.report.figures import Caption, left_out
+from ntkspec.report.figures.spectra import MOST_TOGETHER
 from ntkspec.report.legends import FLOOR, legend_below, mark, run_handles
 from ntkspec.report.page_texts import heading
 from ntkspec.report.records import Report
@@ -56,7 +57,9 @@ def caption(report: Report) -> Caption:
         "number. A hollow triangle says only that the value lies between zero and there: up to the floor, "
         "or to what a network's activation regions leave. A cross at the lower edge is exactly "
         "zero, the thin line the floor. Kernel distance is 1 - <K_t, K_0> / (|K_t| |K_0|), with Frobenius "
-        "norms: 0 where the kernel has kept its direction, whatever its scale. " + METRICS_SAID,
+        "norms: 0 where the kernel has kept its direction, whatever its scale. "
+        + METRICS_SAID
+        + left_out(len(_runs(report)), MOST_TOGETHER),
     )
 
 
@@ -65,16 +68,13 @@ def draw(report: Report) -> Figure | None:
     if not has_training(report):
         return None
     axis, steps = StepAxis.of(steps_of(report)), steps_of(report)
-    runs = [run for run in styled_runs(report) if course(run.run, "lambda_min")]
+    every = _runs(report)
+    runs = every[:MOST_TOGETHER]
     if not runs:
         return None
     quantities = (*QUANTITIES, *drawn_metrics(report))
-    rows = math.ceil(len(quantities) / 2)
-    figure = new_figure(9.6, 3.4 * rows)
-    panels = new_axes(figure, rows, 2, share=False)
-    for axes in panels[len(quantities) :]:
-        axes.remove()
-    panels = panels[: len(quantities)]
+    figure = new_figure(9.6, 3.4 * math.ceil(len(quantities) / 2))
+    panels = new_panels(figure, len(quantities), 2, share=False)
     courses = {quantity: [(run, course(run.run, quantity)) for run in runs] for quantity in quantities}
     for axes, (quantity, of_runs) in zip(panels, courses.items(), strict=True):
         for run, points in of_runs:
@@ -87,11 +87,16 @@ def draw(report: Report) -> Figure | None:
     numbers = [mark("a number", marker="o", linewidth=1.4, markersize=4.5)]
     if len(runs) > 1:
         numbers = run_handles(runs, signed=True)
+        say_first(figure, len(every), MOST_TOGETHER)
     else:
         figure.suptitle(f"Through training: {text(runs[0].name)}", fontsize=11)
     drawn_points = [point for of_runs in courses.values() for _, points in of_runs for point in points]
     legend_below(figure, [*numbers, *course_handles(drawn_points)])
     return figure
+
+
+def _runs(report: Report) -> list[StyledRun]:
+    return [run for run in styled_runs(report) if course(run.run, "lambda_min")]
 
 
 def draw_course(axes: Axes, axis: StepAxis, run: StyledRun, points: Sequence[Point], sign: str) -> None:
