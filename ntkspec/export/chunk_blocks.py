@@ -153,10 +153,12 @@ class RowsBlock:
                 touched[None], sums, (owned.size,), check_invariants=False, device=sums.device
             )
             return [Difference(largest([(ours - gradient).coalesce()]), largest([sizes]), whole)]
-        rest = gradient.flatten()  # a view, or a copy: the gradient is not needed again
-        difference = sums - rest[touched]
-        rest[touched] = 0
-        return [Difference(largest([difference, rest]), largest([sizes]), whole)]
+        flat = gradient.flatten()  # a view where possible: a table may be large
+        there = flat[touched]
+        flat[touched] = 0
+        error = largest([sums - there, flat])
+        flat[touched] = there  # autograd gives several parameters one tensor, as those of a sum
+        return [Difference(error, largest([sizes]), whole)]
 
     def at(self, sample: int) -> RowsBlock:
         """See `ChunkBlock.at`."""
