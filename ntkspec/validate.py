@@ -30,7 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _validate_all(argv: Sequence[str] | None) -> int:
     options = make_parser().parse_args(argv)
     worst = DONE
-    with sandbox.server("ntkspec.store"):
+    with sandbox.server():
         for path in options.runs:
             worst = max(worst, run_command(partial(_validate, path, options.memory, options.quiet)))
             if worst > UNEXPECTED:  # a signal, which is meant for the whole command

@@ -25,7 +25,7 @@ def _one_server():
     """Commands that tests run in this process share one interpreter that tries their files out."""
     from ntkspec import sandbox
 
-    with sandbox.server("ntkspec.store"):
+    with sandbox.server():
         yield
 
 

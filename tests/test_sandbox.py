@@ -102,9 +102,9 @@ def test_what_is_forked_runs_no_threads(path, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name in client.ALONE:
         monkeypatch.delenv(name, raising=False)  # or it would have none anyway
-    with sandbox.server("ntkspec.store"):
+    with sandbox.server():
         sandbox.stop()
-        sandbox.start()
+        sandbox.start("ntkspec.store")
         while (
             "_selector" not in Path(f"/proc/{client._server.pid}/maps").read_text()
         ):  # the last of h5py, after NumPy

@@ -90,7 +90,7 @@ def read_request(argv: Sequence[str] | None) -> Request:
     """Read the words of the command line.
 
     Raises:
-        UsageError: options do not fit together.
+        UsageError: a value that cannot work, or options that do not fit together.
         SystemExit: an option cannot be parsed; the error was printed in one line.
     """
     options = make_parser().parse_args(argv)
@@ -189,7 +189,7 @@ def _add_settings(parser: Parser) -> None:
     )
     add(
         "--device",
-        type=_device,
+        type=check_device,
         default="auto",
         metavar=DEVICES,
         help="where the model is evaluated (default auto: CUDA if there is any)",
@@ -212,10 +212,7 @@ def _json(text: str) -> dict[str, object] | list[object]:
 
 
 def _step(text: str) -> int:
-    try:
-        return whole_number(int(text) if re.fullmatch(r"[0-9]{1,19}", text) else text, "step", 0)
-    except UsageError as error:
-        raise argparse.ArgumentTypeError(f"expected {error.expected}, got {text!r}") from None
+    return whole_number(int(text) if re.fullmatch(r"[0-9]{1,19}", text) else text, "⟦--steps⟧", 0)
 
 
 def _columns(text: str) -> tuple[int, ...]:
@@ -226,13 +223,6 @@ def _columns(text: str) -> tuple[int, ...]:
     if len(set(columns)) < len(columns):
         raise argparse.ArgumentTypeError(f"expected each output once, got {text!r}")
     return columns
-
-
-def _device(text: str) -> str:
-    try:
-        return check_device(text)
-    except UsageError as error:
-        raise argparse.ArgumentTypeError(f"expected {error.expected}, got {error.got}") from None
 
 
 def _roles(words: Sequence[str]) -> dict[str, str]:

@@ -12,11 +12,11 @@ import torch
 from torch import Tensor
 
 from ntkspec.errors import ExportError
-from ntkspec.export.compute import Chunk, not_finite, or_rounding
+from ntkspec.export.compute import Chunk, not_finite
 from ntkspec.export.evaluation import evaluate, spread
 from ntkspec.export.gradients import Gradients, gradients_at, random_cotangents
 from ntkspec.export.plans import Choices, Replan
-from ntkspec.export.precisions import require_gradient
+from ntkspec.export.precisions import dependent_samples
 from ntkspec.export.prepare import Prepared
 from ntkspec.export.tolerance import Difference, Tolerance, largest
 
@@ -40,22 +40,18 @@ def compares_alone(prepared: Prepared, x: Tensor, tables: Collection[str], other
     outputs = evaluate(prepared.model, x)
     v = random_cotangents(outputs)
     together = gradients_at(prepared, outputs, v, tables)
-    total = {name: torch.zeros_like(g) for name, g in together.items() if g is not None}
-    scale = {name: torch.zeros_like(g) for name, g in total.items()}
+    total: dict[str, Tensor] = {}
     changes = []
     for i in range(len(x)):
         alone = _alone(prepared, x[i : i + 1])
         changes.append(Difference.from_tensors(alone[0] - outputs[i], outputs))
         for name, gradient in _gradients_alone(prepared, x[i : i + 1], alone, v[i : i + 1], tables).items():
             total[name] = total[name] + gradient if name in total else gradient
-            scale[name] = scale[name] + gradient.abs() if name in scale else gradient.abs()
     if Tolerance.from_dtype(prepared.dtype).dense.worst(changes):
         whole = _largest_output(prepared, spread(others, SEARCHED), len(x))
         changes = [replace(change, whole=max(change.whole, whole)) for change in changes]
     whole = largest(together.values())
-    errors = [
-        Difference.from_tensors(_less(total[name], together[name]), scale[name], whole) for name in total
-    ]
+    errors = [_difference(total.get(name), together[name], whole) for name in together]
     if Tolerance.from_dtype(prepared.dtype, single=True).dense.worst(errors):
         each = range(len(x))
         errors = [error for i in each for error in _errors_of_one(prepared, x, i, tables, whole)]
@@ -209,10 +205,6 @@ def _row_errors(
     return errors + [_difference(by_name[name], None, chunk.scale) for name in choices.unused]
 
 
-def _less(total: Tensor, together: Tensor | None) -> Tensor:
-    return total if together is None else total - together
-
-
 def _largest_output(prepared: Prepared, x: Tensor, at_once: int) -> float:
     with torch.no_grad():
         return largest(evaluate(prepared.model, part, connected=False) for part in torch.split(x, at_once))
@@ -226,13 +218,6 @@ def _verdict(prepared: Prepared, x: Tensor, changes: list[Difference], errors: l
     if not Tolerance.from_dtype(dtype, single=True).dense.worst(changes + errors):
         return True
     by_outputs, by_gradients = limit.worst(changes), limit.worst(errors)
-    if not by_outputs:
-        require_gradient(prepared, x)
     what, worst = ("outputs", by_outputs) if by_outputs else ("gradients", by_gradients)
-    raise ExportError(
-        "model",
-        expected="samples of a batch that do not depend on each other",
-        got=f"{what} that change by {worst:.1e} (relative) when a sample is evaluated alone",
-        remedy="remove attention, normalisation or statistics across the batch, what depends on its size, "
-        "and half-precision casts" + or_rounding(dtype),
-    )
+    got = f"{what} that change by {worst:.1e} (relative) when a sample is evaluated alone"
+    raise dependent_samples(prepared, x, got)

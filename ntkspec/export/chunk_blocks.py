@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,33 +21,6 @@ from ntkspec.export.uses.find import picked
 from ntkspec.jacobian import Block, DenseFactor, Factor, PairsFactor, Parameter, SparseFactor
 
 
-class ChunkBlock(Protocol):
-    """One block, or all levels of one table, on the samples of one chunk."""
-
-    @property
-    def plan(self) -> BlockPlan: ...
-
-    def bad_rows(self) -> Tensor:
-        """Return which samples have a NaN or an Inf: bool (n,)."""
-        ...
-
-    def differences(self, gradients: Gradients, v: Tensor, whole: float) -> list[Difference]:
-        """Compare sum_io v[i, o] J[i, o] with autograd's gradient for cotangents v, a parameter at a time.
-
-        A parameter's own scale is the largest entry of sum_io |v[i, o] J[i, o]|, so that cancellation in
-        the sum does not count as an error. `whole` is the scale of all parameters together.
-        """
-        ...
-
-    def at(self, sample: int) -> ChunkBlock:
-        """Return the block on one sample alone."""
-        ...
-
-    def to_numpy(self, dtype: DTypeLike) -> list[Block]:
-        """Return the blocks in NumPy, as they are stored."""
-        ...
-
-
 @dataclass(frozen=True, eq=False)
 class ProductBlock:
     """A block of Kronecker products: J[i, o] = sum_t left[i, t] (x) right[i, t, o].
@@ -62,7 +35,7 @@ class ProductBlock:
     uses: int = 1  # T
 
     def bad_rows(self) -> Tensor:
-        """See `ChunkBlock.bad_rows`."""
+        """Return which samples have a NaN or an Inf: bool (n,)."""
         finite = torch.isfinite(self.right).flatten(1).all(dim=1)
         if self.left is not None:
             values = self.left.values[:, 0] if isinstance(self.left, SparseRows) else self.left
@@ -70,7 +43,11 @@ class ProductBlock:
         return ~finite.view(-1, self.uses).all(dim=1)
 
     def differences(self, gradients: Gradients, v: Tensor, whole: float) -> list[Difference]:
-        """See `ChunkBlock.differences`."""
+        """Compare sum_io v[i, o] J[i, o] with autograd's gradient for cotangents v, a parameter at a time.
+
+        A parameter's own scale is the largest entry of sum_io |v[i, o] J[i, o]|, so that cancellation in
+        the sum does not count as an error. `whole` is the scale of all parameters together.
+        """
         v = v.repeat_interleave(self.uses, dim=0)
         sizes = [owned.size for owned in self.plan.owned]
         expected = torch.cat([self._in_order(owned, gradients[owned.name]) for owned in self.plan.owned])
@@ -101,14 +78,14 @@ class ProductBlock:
         return ((left.abs() if absolute else left).T @ weighted).flatten()
 
     def at(self, sample: int) -> ProductBlock:
-        """See `ChunkBlock.at`."""
+        """Return the block on one sample alone."""
         one = slice(sample * self.uses, (sample + 1) * self.uses)
         left = self.left.at(sample) if isinstance(self.left, SparseRows) else self.left
         left = left[one] if isinstance(left, Tensor) else left
         return replace(self, left=left, right=self.right[one])
 
     def to_numpy(self, dtype: DTypeLike) -> list[Block]:
-        """See `ChunkBlock.to_numpy`; what each sample uses several times is stored as pairs."""
+        """Return the block in NumPy, as it is stored: what each sample uses several times, as pairs."""
         if self.uses > 1 and isinstance(self.left, Tensor):
             sides = (self.left, self.right)
             lefts, rights = (side.reshape(-1, self.uses, *side.shape[1:]) for side in sides)
@@ -131,11 +108,11 @@ class RowsBlock:
     levels: Sequence[Factors] | None  # the rows as products; None: they are no products
 
     def bad_rows(self) -> Tensor:
-        """See `ChunkBlock.bad_rows`."""
+        """Return which samples have a NaN or an Inf: bool (n,)."""
         return ~torch.isfinite(self.rows.values).flatten(1).all(dim=1)
 
     def differences(self, gradients: Gradients, v: Tensor, whole: float) -> list[Difference]:
-        """See `ChunkBlock.differences`; the gradient of numbers that no sample reads must be zero."""
+        """See `ProductBlock.differences`; the gradient of numbers that no sample reads must be zero."""
         (owned,), layout = self.plan.owned, self.plan.form.layout
         if self.levels is None or layout is None:
             owner, positions, values = self.rows.entries()
@@ -153,19 +130,21 @@ class RowsBlock:
                 touched[None], sums, (owned.size,), check_invariants=False, device=sums.device
             )
             return [Difference(largest([(ours - gradient).coalesce()]), largest([sizes]), whole)]
-        rest = gradient.flatten()  # a view, or a copy: the gradient is not needed again
-        difference = sums - rest[touched]
-        rest[touched] = 0
-        return [Difference(largest([difference, rest]), largest([sizes]), whole)]
+        flat = gradient.flatten()  # a view where possible: a table may be large
+        there = flat[touched]
+        flat[touched] = 0
+        error = largest([sums - there, flat])
+        flat[touched] = there  # autograd gives several parameters one tensor, as those of a sum
+        return [Difference(error, largest([sizes]), whole)]
 
     def at(self, sample: int) -> RowsBlock:
-        """See `ChunkBlock.at`."""
+        """Return the block on one sample alone."""
         one = slice(sample, sample + 1)
         levels = self.levels and [Factors(level.left.at(sample), level.right[one]) for level in self.levels]
         return replace(self, rows=self.rows.at(sample), levels=levels)
 
     def to_numpy(self, dtype: DTypeLike) -> list[Block]:
-        """See `ChunkBlock.to_numpy`; each level of a table is one block."""
+        """Return the blocks in NumPy, as they are stored: each level of a table is one."""
         if self.levels is None:
             return [_block(self.plan, self.plan.names[0], None, _sparse(self.rows, dtype))]
         layout, (owned,) = self.plan.form.layout, self.plan.owned
@@ -180,6 +159,9 @@ class RowsBlock:
                 block = replace(block, parameters=(part,))
             blocks.append(block)
         return blocks
+
+
+ChunkBlock = ProductBlock | RowsBlock
 
 
 def _block(plan: BlockPlan, name: str, left: Factor | None, right: Factor) -> Block:

@@ -24,7 +24,7 @@ from ntkspec.export.forms import first_forms, survey_of
 from ntkspec.export.gradients import gradients_of, random_cotangents
 from ntkspec.export.graph import result_shape
 from ntkspec.export.plans import BlockPlan, Choices, Replan
-from ntkspec.export.precisions import require_gradient
+from ntkspec.export.precisions import dependent_samples
 from ntkspec.export.prepare import Prepared
 from ntkspec.export.registered import UnregisteredError
 from ntkspec.export.tolerance import Difference, Tolerance, largest
@@ -44,8 +44,7 @@ class Chunk:
     lookups: Mapping[
         str, Sequence[torch.Size]
     ]  # of each table that is read, the shapes of the lookups' results
-    # Of each table that was read alike so far, the positions (k,) that these samples read; None: not alike.
-    alike: Mapping[str, Tensor | None]
+    read: Mapping[str, Tensor]  # of each table that all samples so far read alike, the positions (k,) read
 
     def to_jacobian(self, dtype: DTypeLike) -> Jacobian:
         """Convert the blocks to NumPy, in the type in which they are stored."""
@@ -53,9 +52,23 @@ class Chunk:
 
 
 def compute(
-    prepared: Prepared, plans: Sequence[BlockPlan], choices: Choices, x: Tensor, *, probing: bool = False
+    prepared: Prepared,
+    plans: Sequence[BlockPlan],
+    choices: Choices,
+    x: Tensor,
+    read: Mapping[str, Tensor],
+    *,
+    probing: bool = False,
 ) -> Chunk:
-    """Compute the Jacobian at x (m, d) and check it; `probing` is explained at `factored`.
+    """Compute the Jacobian at x (m, d) and check it.
+
+    Args:
+        prepared: the model.
+        plans: of all blocks.
+        choices: what was planned.
+        x: the samples.
+        read: as in `Chunk`, of the samples before.
+        probing: see `factored`.
 
     Raises:
         Replan: a choice does not hold on these samples.
@@ -70,10 +83,7 @@ def compute(
         raise out_of_memory(error) or _without_factors(prepared, plans, choices, x, error) from error
     gradients, v = done.gradients, done.v
     _check_unused(done, choices)
-    alike = _alike(plans, done)
-    varying = [name for name, read in alike.items() if read is None]
-    if varying and not probing:
-        raise Replan(choices.with_varying(varying))
+    read = _read_alike(plans, choices, done, read)
     _check_finite(done.blocks, x)
     wrong: dict[str, tuple[str, str]] = {}
     whole = largest(gradients.values())
@@ -91,7 +101,7 @@ def compute(
         raise _dense_failure(differences, choices, prepared, x)
     blocks = {block.plan.name: block for block in (*done.blocks, *others)}
     lookups = {name: [result_shape(read.node) for read in reads] for name, reads in done.usage.reads.items()}
-    return Chunk(done.outputs, tuple(blocks[plan.name] for plan in plans), whole, lookups, alike)
+    return Chunk(done.outputs, tuple(blocks[plan.name] for plan in plans), whole, lookups, read)
 
 
 def _without_factors(
@@ -176,9 +186,20 @@ def _check_unused(done: Factored, choices: Choices) -> None:
         raise Replan(choices.with_forms(forms))
 
 
-def _alike(plans: Sequence[BlockPlan], done: Factored) -> dict[str, Tensor | None]:
+def _read_alike(
+    plans: Sequence[BlockPlan], choices: Choices, done: Factored, before: Mapping[str, Tensor]
+) -> dict[str, Tensor]:
+    """Return `Chunk.read`; raise `Replan` if samples, or those before, read a table otherwise."""
     tables = [plan.owned[0].name for plan in plans if plan.kind == "rows" and not plan.form.varies]
-    return {name: read_alike(done.usage.reads.get(name, ()), len(done.outputs)) for name in tables}
+    found = {name: read_alike(done.usage.reads.get(name, ()), len(done.outputs)) for name in tables}
+    alike = {
+        name: read
+        for name, read in found.items()
+        if read is not None and torch.equal(before.get(name, read), read)
+    }
+    if len(alike) < len(found):
+        raise Replan(choices.with_varying(found.keys() - alike.keys()))
+    return alike
 
 
 def _check_finite(blocks: Sequence[ChunkBlock], x: Tensor) -> None:
@@ -186,21 +207,6 @@ def _check_finite(blocks: Sequence[ChunkBlock], x: Tensor) -> None:
         bad = block.bad_rows()
         if bad.any():
             raise not_finite(block.plan.name, x[bad])
-
-
-def read_so_far(chunk: Chunk, before: Mapping[str, Tensor], choices: Choices) -> dict[str, Tensor]:
-    """Return the positions that all samples read of each table that they read alike; raise `Replan` if not.
-
-    Args:
-        chunk: some samples.
-        before: the result for the samples before.
-        choices: what was planned.
-    """
-    now = {name: read for name, read in chunk.alike.items() if read is not None}
-    others = [name for name, read in now.items() if not torch.equal(before.get(name, read), read)]
-    if others:
-        raise Replan(choices.with_varying(others))
-    return now
 
 
 def not_finite(name: str, x: Tensor) -> ExportError:
@@ -227,16 +233,6 @@ def _dense_failure(
     if not choices.single and not wider.dense.worst(differences):
         forms = first_forms(prepared, survey_of(prepared, x))
         return Replan(replace(choices, forms=forms, loop="", full=frozenset(), single=True))
-    require_gradient(prepared, x)
-    return ExportError(
-        "model",
-        expected="the gradient of a batch to be the sum of its samples' gradients",
-        got=f"a relative difference of {worst:.1e}",
-        remedy="let no sample of a batch depend on another, and remove half-precision casts from forward"
-        + or_rounding(prepared.dtype),
+    return dependent_samples(
+        prepared, x, f"a batch whose gradient differs from the sum of its samples' by {worst:.1e} (relative)"
     )
-
-
-def or_rounding(dtype: torch.dtype) -> str:
-    """Return the end of a remedy for differences that rounding in `dtype` may explain."""
-    return ", or rule out rounding by precision='float64'" if dtype == torch.float32 else ""

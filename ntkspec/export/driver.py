@@ -22,7 +22,7 @@ from ntkspec.errors import ExportError
 from ntkspec.export.alone import check_alone
 from ntkspec.export.arrays import ArrayLike, as_rows
 from ntkspec.export.budget import chunk_bytes
-from ntkspec.export.compute import compute, read_so_far
+from ntkspec.export.compute import compute
 from ntkspec.export.context import evaluation
 from ntkspec.export.foretold import Forecast, planned, seconds_for
 from ntkspec.export.plans import BlockPlan, Choices, given_roles, lay_out
@@ -109,7 +109,7 @@ class Work:
             plans = self.plans(choices)
 
             def compute_some(count: int) -> None:
-                compute(self.prepared, plans, choices, self.x[:count])
+                compute(self.prepared, plans, choices, self.x[:count], {})
 
             return seconds_for(compute_some, self.chunk_size(plans), len(self.x))
 
@@ -202,7 +202,7 @@ class _Seen:
     """What the chunks so far have shown."""
 
     largest: float  # output
-    read: Mapping[str, Tensor]  # see `read_so_far`
+    read: Mapping[str, Tensor]  # see `Chunk`
 
 
 def _on_host(
@@ -214,9 +214,8 @@ def _on_host(
     before: _Seen,
 ) -> tuple[NDArray[np.floating], Jacobian, _Seen]:
     """Return the outputs and blocks at x (m, d) in NumPy; the device's are freed before the next chunk."""
-    chunk = compute(prepared, plans, choices, x)
-    read = read_so_far(chunk, before.read, choices)
-    seen = _Seen(max(before.largest, largest([chunk.outputs])), read)
+    chunk = compute(prepared, plans, choices, x, before.read)
+    seen = _Seen(max(before.largest, largest([chunk.outputs])), chunk.read)
     check_alone(prepared, choices, x, chunk, seen.largest)
     return chunk.outputs.cpu().numpy().astype(dtype, copy=False), chunk.to_jacobian(dtype), seen
 

@@ -15,7 +15,18 @@ from ntkspec.export import graph
 from ntkspec.export.evaluation import evaluate
 from ntkspec.export.prepare import Owned, Prepared
 from ntkspec.export.rank_one import Layout
-from ntkspec.export.uses import Product, Read, Shift, Use, find_uses, is_read, product_of, read_of, shift_of
+from ntkspec.export.uses import (
+    Product,
+    Read,
+    Shift,
+    Use,
+    find_uses,
+    is_read,
+    product_of,
+    read_alike,
+    read_of,
+    shift_of,
+)
 from ntkspec.export.uses.find import MOST_USES, Consumers, Moved, is_full_view
 from ntkspec.export.uses.moves import SAMPLERS
 from ntkspec.nets.lookup import TableLookup
@@ -137,6 +148,9 @@ def survey_of(prepared: Prepared, x: Tensor) -> Survey:
 def first_forms(prepared: Prepared, usage: Survey) -> dict[str, Form]:
     """Return the most compact forms possible, by the uses that were found and by what modules declare."""
     forms = {**usage.forms}
+    for name, reads in usage.reads.items():
+        alike = read_alike(reads, usage.samples)
+        forms[name] = Form("rows", varies=alike is None or not len(alike))
     for owned in prepared.trainable:
         declared = isinstance(prepared.model.get_submodule(owned.module), TableLookup)
         if declared and owned.attribute == "table" and owned.name in forms:

@@ -63,20 +63,22 @@ def note_of_precision(prepared: Prepared, x: Tensor) -> tuple[str, ...]:
     )
 
 
-def require_gradient(prepared: Prepared, x: Tensor) -> None:
-    """Raise an error if the gradient at x (n, d) is zero up to rounding in all parameters.
+def dependent_samples(prepared: Prepared, x: Tensor, got: str) -> ExportError:
+    """Return the error of a model whose samples x (n, d) seem to depend on each other.
 
-    The gradient is computed in single and in double precision. A small gradient is about the same in both;
-    mere rounding error is far smaller in double precision. The model is copied for this, so call this
-    function only if a check of the gradient has failed.
+    Where the gradient is zero up to rounding in all parameters, that is the reason instead. The gradient is
+    computed in single and in double precision: a small one is about the same in both, mere rounding is far
+    smaller in double precision.
 
-    Raises:
-        ExportError: the gradient consists of rounding error.
+    Args:
+        prepared: the model.
+        x: samples at which a check of outputs or gradients has failed.
+        got: what the check has found.
     """
     sizes = _size(prepared, x), _size_in_other_precision(prepared, x)
     single, double = sizes if prepared.dtype == torch.float32 else sizes[::-1]
     if double < SHRINKS * single:
-        raise ExportError(
+        return ExportError(
             "model",
             expected="outputs that depend on trainable parameters",
             got=f"a gradient that is zero but for rounding (at most {single:.1e} in single precision, "
@@ -84,6 +86,14 @@ def require_gradient(prepared: Prepared, x: Tensor) -> None:
             remedy="look in forward for what cancels, such as the sum of a softmax, or a softmax or "
             "normalisation over a single entry",
         )
+    rounding = ", or rule out rounding by precision='float64'" if prepared.dtype == torch.float32 else ""
+    return ExportError(
+        "model",
+        expected="samples of a batch that do not depend on each other",
+        got=got,
+        remedy="remove attention, normalisation or statistics across the batch, what depends on its size, "
+        f"and half-precision casts{rounding}",
+    )
 
 
 def _size(prepared: Prepared, x: Tensor) -> float:

@@ -60,21 +60,21 @@ def probe(prepared: Prepared, x: Tensor, roles: Roles, memory: int) -> Probed:
     choices = Choices(forms, unused, single=compares_alone(prepared, batch, tables, x))
     several = len(picked) > 1
     budget = Budget(memory, c, len(x), prepared.dtype.itemsize)
-    choices, chunk = _settle(prepared, batch, choices, roles, budget)
+    choices, chunk = _settle(prepared, batch, choices, roles, budget, {})
     choices = choices.with_forms(_seen_forms(chunk, choices, several))
-    choices, half = _settle(prepared, batch[: max(len(batch) // 2, 1)], choices, roles, budget)
-    choices = choices.with_varying(_unlike(half.alike, chunk.alike))
+    half = batch[: max(len(batch) // 2, 1)]
+    choices, _ = _settle(prepared, half, choices, roles, budget, chunk.read)
     budget = replace(budget, saved=saved_bytes(prepared.model, batch, memory))
     return Probed(choices, budget, largest([chunk.outputs]), _mostly_zero(chunk), start)
 
 
 def _seen_forms(chunk: Chunk, choices: Choices, several: bool) -> dict[str, Form]:
-    """Return how the rows of tables are stored in the least room, and whether samples differ in them.
+    """Return how the rows of tables are stored in the least room.
 
     Args:
         chunk: the Jacobian of some samples.
         choices: what was planned.
-        several: they are not one sample repeated.
+        several: they are not one sample repeated, of which nobody knows what another would read.
     """
     forms = {}
     for block in chunk.blocks:
@@ -82,21 +82,10 @@ def _seen_forms(chunk: Chunk, choices: Choices, several: bool) -> dict[str, Form
             (owned,), form = block.plan.owned, block.plan.form
             levels = _levels_to_try(owned.shape, chunk.lookups.get(owned.name, ()))
             layout = find_layout(block.rows, owned.shape, levels, rank_one_limit(block.rows, choices))
-            read = chunk.alike.get(owned.name)
-            differ = form.varies if form.kind == "scanned" else read is None or not len(read)
-            forms[owned.name] = replace(form, layout=layout, varies=differ or not several)
+            forms[owned.name] = replace(form, layout=layout, varies=form.varies or not several)
         elif isinstance(block, ProductBlock) and isinstance(block.left, SparseRows):
             forms[block.plan.owned[0].name] = replace(block.plan.form, entries=block.left.indices.shape[1])
     return forms
-
-
-def _unlike(of_some: Mapping[str, Tensor | None], of_all: Mapping[str, Tensor | None]) -> list[str]:
-    """Return the tables of which some samples do not read the same positions as all of them together."""
-    return [
-        name
-        for name, read in of_some.items()
-        if read is None or (before := of_all.get(name)) is None or not torch.equal(read, before)
-    ]
 
 
 def _levels_to_try(shape: tuple[int, ...], lookups: Sequence[torch.Size]) -> set[int]:
@@ -124,11 +113,18 @@ def _mostly_zero(chunk: Chunk) -> frozenset[str]:
 
 
 def _settle(
-    prepared: Prepared, x: Tensor, choices: Choices, roles: Roles, budget: Budget
+    prepared: Prepared,
+    x: Tensor,
+    choices: Choices,
+    roles: Roles,
+    budget: Budget,
+    read: Mapping[str, Tensor],
 ) -> tuple[Choices, Chunk]:
+    """Find choices that hold at x (m, d); `read`: of samples before, as in `compute`."""
+
     def attempt(choices: Choices) -> Chunk:
         plans = lay_out(prepared, choices, roles)
-        return compute(prepared, plans, choices, x[: budget.dense(plans)], probing=True)
+        return compute(prepared, plans, choices, x[: budget.dense(plans)], read, probing=True)
 
     return until_it_holds(prepared, x, choices, attempt)
 

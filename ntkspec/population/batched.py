@@ -265,5 +265,5 @@ def _keep_server() -> None:
     Otherwise each file would start a server of its own.
     """
     stack = contextlib.ExitStack()
-    stack.enter_context(sandbox.server("ntkspec.store"))
+    stack.enter_context(sandbox.server())
     atexit.register(stack.close)

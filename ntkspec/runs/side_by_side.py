@@ -191,7 +191,7 @@ def _reports(
     """
     settings = work.settings
     with contextlib.ExitStack() as stack:
-        with sandbox.server("ntkspec.store"):
+        with sandbox.server():
             runs, further = (
                 [stack.enter_context(open_run(path, memory=settings.memory, trial=trial)) for path in files]
                 for files in (paths, everywhere)

@@ -33,7 +33,7 @@ def serve(modules: list[str]) -> NoReturn:
     It must run in a fresh interpreter that has the socket as its standard input.
 
     Args:
-        modules: names of modules that trials need, imported before the first fork.
+        modules: names of modules that trials will need, imported at once.
     """
     faulthandler.disable()
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # otherwise `waitpid` might not tell how a child ended
@@ -46,6 +46,8 @@ def serve(modules: list[str]) -> NoReturn:
             if not request:
                 os._exit(0)
             client, folder = handles
+            with contextlib.suppress(Exception):  # as above
+                pickle.loads(request)  # which imports the function's module here, for all its trials
             with contextlib.suppress(OSError):
                 os.write(client, _run(request, client, folder))
             os.close(client)

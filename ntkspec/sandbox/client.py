@@ -78,7 +78,6 @@ class _Server:
     pid: int = 0
     owner: int = 0  # the process that started it; its forks may use the server, but not end it
     users: int = 0  # how many `with server()` are open
-    modules: tuple[str, ...] = ()  # that a server imports if it is started inside these blocks
 
 
 _server = _Server()
@@ -86,24 +85,19 @@ _changing = threading.RLock()
 
 
 @contextlib.contextmanager
-def server(*modules: str) -> Iterator[None]:
+def server() -> Iterator[None]:
     """Keep one server for all trials in the `with` block; the first trial starts it.
 
     A trial outside of such a block starts a server of its own.
-
-    Args:
-        modules: names of modules that these trials need; the server imports them once.
     """
     with _changing:
         _server.users += 1
-        _server.modules = tuple(dict.fromkeys((*_server.modules, *modules)))
     try:
         yield
     finally:
         with _changing:
             _server.users -= 1
             if not _server.users:
-                _server.modules = ()
                 stop()
 
 
@@ -114,7 +108,7 @@ def start(*modules: str) -> None:
     the last open `server` block ends, at `stop`, or with this process.
 
     Args:
-        modules: names of modules that the server imports.
+        modules: names of modules that the server imports now, and not at the first trial that needs them.
     """
     with _changing:
         if _server.line is not None or sys.platform != "linux" or not sys.executable:
@@ -122,7 +116,7 @@ def start(*modules: str) -> None:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with ours, theirs:
             try:
-                pid = _spawn(theirs.fileno(), (*_server.modules, *modules))
+                pid = _spawn(theirs.fileno(), modules)
             except OSError:  # no room for another process
                 return
             # Numbers below 3 may be free, but whoever writes to a closed standard stream would write here.

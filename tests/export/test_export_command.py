@@ -461,6 +461,10 @@ def test_a_model_that_ends_the_program(folder, capsys):
         (["--roles", "0=a", "--roles", "0=b"], "expected one role for 0, got a and b"),
         (["--roles", "enc=grid"], "expected the beginning of a parameter's name (0.weight"),
         (["--device", "cuda:99"], "--device: expected"),
+        (["--device", "gpu"], "--device: expected auto|cpu|cuda[:N], got 'gpu'"),
+        (["--steps", "2.5"], "--steps: expected a whole number from 0 to 2^63 - 1, got '2.5'"),
+        (["--steps", "-1"], "--steps: expected a whole number"),
+        (["--steps", "9" * 5000], "--steps: expected a whole number"),
         (
             ["-o", "field.py", "--overwrite"],
             "field.py: expected no file, or a run file of ntkspec to replace",
@@ -486,12 +490,8 @@ def test_other_refusals(words, said, folder, capsys):
     [
         ["--outputs", "0,x"],
         ["--outputs", "1,1"],
-        ["--device", "gpu"],
         ["--model-args", "3"],
         ["--memory", "0"],
-        ["--steps", "2.5"],
-        ["--steps", "-1"],
-        ["--steps", "9" * 5000],
     ],
 )
 def test_words_that_cannot_be_parsed(words, folder, capsys):

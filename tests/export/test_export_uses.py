@@ -234,6 +234,18 @@ def test_rows_that_nobody_explains_are_scanned(make: str, c: int, monkeypatch: p
     assert block.role == "grid"
 
 
+def test_tables_that_are_added_are_scanned(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Autograd gives both one tensor as their gradient."""
+    monkeypatch.setattr(probe, "LARGE", 100)
+    monkeypatch.setattr(probe, "SPARSE", 0.5)
+    model = zoo.build((zoo.ROWS, zoo.WIDTH), lambda m, x: (m.p + m.more)[zoo.cells(x)].sum(1), 2)
+    model.more = nn.Parameter(torch.ones(zoo.ROWS, zoo.WIDTH))
+    with pytest.warns(ExportWarning, match="one sample at a time"):
+        jac = jacobian(model, inputs(9))
+    assert_kernels(jac, rows_by_autograd(model, inputs(9)), 1e-12)
+    assert all("sparse" in jac[name].kinds for name in ("p", "more"))
+
+
 def test_longer_rows_than_the_probe_has_seen_find_room() -> None:
     def unequal(m: Any, x: Tensor) -> Tensor:
         links = zoo.cells(x, 8)
