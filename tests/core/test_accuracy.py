@@ -36,7 +36,7 @@ def truth(jac, outputs="trace"):
 
 
 @pytest.mark.parametrize("way", ROUTES, ids=lambda way: "-".join(map(str, way.values())))
-@pytest.mark.parametrize("widths", [(1, 700), (256, 256), (384, 384), (90, 1)])
+@pytest.mark.parametrize("widths", [(1, 100_000), (256, 256), (384, 384), (90, 1)])
 def test_sums_of_one_sign_keep_their_stated_errors(way, widths):
     """Constant factors: one eigenvalue, n a b c^4, and all roundings of a sum in one direction."""
     if way["method"] == "dual" and widths[0] * widths[1] > 2000:
@@ -174,13 +174,6 @@ def test_rows_of_zeros_do_not_spoil_the_norm():
     assert found.zero
     assert found.floor == 0
     assert Kernel(zeros).fact(magnitude_of).norm == 0
-
-
-@pytest.mark.parametrize("power", [-170, -120, 120, 160])
-def test_numbers_that_cannot_be_squared_are_refused_and_not_called_zero(power):
-    jac = Jacobian((cases.block("a", None, DenseFactor(np.full((2, 1, 3), 10.0**power)), 2, 1),))
-    with pytest.raises(UsageError, match="rescale"):
-        ntkspec.spectrum(jac)
 
 
 def test_products_with_k_are_right_in_panels():
