@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import ntkspec
-from ntkspec.jacobian import DenseFactor, Jacobian, SparseFactor
+from ntkspec.jacobian import DenseFactor, Jacobian, PairsFactor, SparseFactor
 from ntkspec.spectral import consistency, rank_bound
 
 
@@ -55,9 +55,15 @@ def test_padding_is_no_number():
 
 
 @pytest.mark.parametrize("outputs", cases.MODES)
-def test_rows_that_differ_in_one_index_are_not_one(outputs):
-    """Also of one output: indices are those of all outputs."""
-    right = SparseFactor(np.array([[0, 1], [0, 2], [0, 3]]), np.ones((3, 2, 2)), 4)
+@pytest.mark.parametrize(
+    "right",
+    [
+        SparseFactor(np.array([[0, 1], [0, 2], [0, 3]]), np.ones((3, 2, 2)), 4),
+        PairsFactor(np.diag([1.0, 2.0, 3.0])[:, None, None], np.ones((3, 2, 1, 2))),
+    ],
+    ids=["indices", "the left of a pair"],
+)
+def test_rows_that_differ_in_an_array_of_all_outputs_are_not_one(right, outputs):
     jac = Jacobian((cases.block("level", None, right, 3, 2),))
     assert rank_bound(jac, outputs).at_most >= oracles.numerical_rank(jac, outputs) == 3
 

@@ -12,6 +12,7 @@ from ntkspec.report import words
 from ntkspec.report.records import Report, SnapshotReport
 from ntkspec.spectral import bounds
 from ntkspec.spectral.bounds.checked import CheckedBound
+from ntkspec.spectral.consistency import Check
 
 from . import samples
 from .shown import printed
@@ -100,9 +101,13 @@ def test_failed_bounds_and_warnings_are_said(report: Report) -> None:
     run = report.runs[-1]
     end = run.snapshots[-1]
     broken = replace(end.bounds[0], holds=False)
-    run = replace(run, snapshots=(replace(end, bounds=(broken,)),), warnings=("two samples coincide",))
-    text = printed(samples.one_run(run))
+    checks = (Check("trace", "sums agree", "total", 1.5), Check("tiles", "tiles agree", "grid", 1.0))
+    end = replace(end, bounds=(broken,), checks=checks)
+    run = replace(run, snapshots=(end,), warnings=("two samples coincide",))
+    text = printed(samples.one_run(run), 200)
     assert "warning: MPE (fine), end: Theorem 1 FAILS" in text
+    assert "warning: MPE (fine), end: of total it should be so that sums agree, and it is not" in text
+    assert "tiles agree" not in text
     assert "warning: two samples coincide" in text
 
 
