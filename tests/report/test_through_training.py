@@ -277,17 +277,17 @@ def write(path: Path, jacobians: list[ntkspec.Jacobian]) -> Path:
     return path
 
 
-def test_21_snapshots_of_a_file(tmp_path: Path) -> None:
-    jacobians = [cases.mixed(8, 1, seed) for seed in range(21)]
+def test_all_snapshots_of_a_file(tmp_path: Path) -> None:
+    jacobians = [cases.mixed(8, 1, seed) for seed in range(6)]
     path = write(tmp_path / "run.h5", jacobians)
     found = analyze_run(path, RunSettings(backend="cpu"))
-    assert [snap.id for snap in found.snapshots] == [f"s{i}" for i in range(21)]
+    assert [snap.id for snap in found.snapshots] == [f"s{i}" for i in range(6)]
     for name in ("total", "no_grid", "grid"):
         parts = [{"total": j, "no_grid": j.without("grid"), "grid": j.only("grid")}[name] for j in jacobians]
         apart = [snap.distances[name].value for snap in found.snapshots]
         assert apart == pytest.approx([ntkspec.kernel_distance(parts[0], part) for part in parts], abs=1e-15)
         assert apart[0] == 0
-    some = analyze_run(path, RunSettings(backend="cpu", samples=5, snapshot="at 20"))
+    some = analyze_run(path, RunSettings(backend="cpu", samples=5, snapshot="at 5"))
     (last,) = some.snapshots
     assert last.distances["total"].reference == "s0"  # the run's first, though it is not analysed
     assert last.distances["total"].value != found.snapshots[-1].distances["total"].value
