@@ -15,21 +15,33 @@ from ntkspec.jacobian import Factor, Jacobian, Outputs, PairsFactor, SparseFacto
 Row = tuple[dict[int, int], int]  # column -> integer, all of them over 2 ** exponent
 
 
-def kernel(jacobian: Jacobian, outputs: Outputs) -> NDArray[np.float64]:
-    """K entry by entry: K[(i, o), (j, q)] = J[i, o] . J[j, q], or the mode's part of it."""
-    jac = np.asarray(jacobian.to_dense(), dtype=np.float64)
+def rows(jac: NDArray[Any], outputs: Outputs) -> NDArray[Any]:
+    """The rows of J (n, c, p) whose inner products are the mode's kernel."""
     n, c, _ = jac.shape
-    full = np.empty((n, c, n, c))
-    for i in range(n):
-        for o in range(c):
-            for j in range(n):
-                for q in range(c):
-                    full[i, o, j, q] = jac[i, o] @ jac[j, q]
+    if isinstance(outputs, str):
+        return jac.reshape(n if outputs == "trace" else n * c, -1)
+    return jac[:, outputs]
+
+
+def kernel(jacobian: Jacobian, outputs: Outputs, columns: Jacobian | None = None) -> NDArray[np.float64]:
+    """K entry by entry: K[(i, o), (j, q)] = J[i, o] . J[j, q], or the mode's part of it.
+
+    With `columns`, between the samples of two Jacobians of the same parameters.
+    """
+    jac = np.asarray(jacobian.to_dense(), dtype=np.float64)
+    other = jac if columns is None else np.asarray(columns.to_dense(), dtype=np.float64)
+    full = np.array([[[[x @ y for y in sample] for sample in other] for x in of_row] for of_row in jac])
     if outputs == "full":
-        return full.reshape(n * c, n * c)
+        return full.reshape(full.shape[0] * full.shape[1], -1)
     if outputs == "trace":
         return np.einsum("iojo->ij", full)
     return full[:, outputs, :, outputs]
+
+
+def numerical_rank(jacobian: Jacobian, outputs: Outputs = "trace") -> int:
+    """The number of eigenvalues that are no rounding."""
+    values = np.linalg.eigvalsh(kernel(jacobian, outputs))
+    return int(np.count_nonzero(values > 1e-10 * values[-1]))
 
 
 def exact_kernel(jacobian: Jacobian, outputs: Outputs = "trace") -> list[list[Fraction]]:

@@ -3,11 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
-import subprocess
-import sys
-import time
 from dataclasses import replace
 
 import cases
@@ -22,7 +17,6 @@ from ntkspec.analyze import analyze_runs, main
 from ntkspec.errors import OutputError, UsageError
 from ntkspec.jacobian import Jacobian
 from ntkspec.kernel import enclosure
-from ntkspec.report.compare import decades_between, unique_labels
 from ntkspec.store import open_run
 
 
@@ -81,13 +75,6 @@ def test_check_computes_everything_a_second_way(here, undrawn, capsys):
     checks = {check["name"]: check for check in report["runs"][0]["snapshots"][0]["checks"]}
     assert all(check["holds"] and 0 <= check["worst"] <= 1 for check in checks.values())
     assert "Checks of these numbers" in (here / "run-report/index.html").read_text()
-
-
-@pytest.mark.parametrize("options", [["-k", "3"], ["--method", "lanczos"]])
-def test_check_needs_all_eigenvalues(here, capsys, options):
-    runs.write_run(here / "run.h5")
-    assert main(["run.h5", "--check", *options]) == 2
-    assert "--check: expected all eigenvalues" in capsys.readouterr().err
 
 
 def test_regions_that_nothing_obeys_are_said(here, undrawn, capsys):
@@ -265,27 +252,6 @@ def test_an_interrupted_file_is_analysed_with_a_warning(here, undrawn, capsys):
     assert "ignored unfinished snapshots: end" in " ".join(capsys.readouterr().out.split())
 
 
-def test_labels_are_made_unique(here):
-    from pathlib import Path
-
-    paths = [("x", Path("a.h5")), ("x", Path("b.h5")), ("", Path("c.h5")), ("x", Path("d/a.h5"))]
-    assert unique_labels(paths) == ["x [a]", "x [b]", "c", "x [a] #2"]
-
-
-def test_decades_say_what_is_known():
-    resolved, singular_one = (ntkspec.spectrum(j) for j in (cases.mixed(8), singular(8, 1)))
-    assert decades_between(resolved, resolved) == (0.0, "=")
-    decades, qualifier = decades_between(resolved, singular_one)
-    assert qualifier == ">="
-    assert decades == pytest.approx(np.log10(resolved.lambda_min / singular_one.floor), abs=0.3)
-    assert decades_between(singular_one, resolved) == (
-        pytest.approx(-np.log10(resolved.lambda_min / singular_one.floor), abs=0.3),
-        "<=",
-    )
-    assert decades_between(singular_one, singular_one) == (None, "unresolved")
-    assert decades_between(resolved.largest(3), resolved) == (None, "unresolved")
-
-
 BAD = {
     "absent": (["nothing.h5"], "no such file"),
     "text": (["notes.txt"], "not HDF5"),
@@ -346,21 +312,6 @@ def test_bad_usage_is_code_2_and_one_line(words, here, capsys):
     assert err.count("\n") == 1
 
 
-def test_a_full_disk_behind_stdout_is_one_line(here):
-    """At the end of a real process; the reports are in tests/test_streams.py."""
-    runs.write_run(here / "run.h5")
-    with open("/dev/full", "w") as full:
-        done = subprocess.run(
-            [sys.executable, "-m", "ntkspec.validate", "run.h5"],
-            stdout=full,
-            stderr=subprocess.PIPE,
-            text=True,
-            check=False,
-        )
-    assert done.returncode == 2
-    assert done.stderr.count("\n") == 1, done.stderr
-
-
 def test_hostile_names_do_not_break_out_of_the_line(here, undrawn, capsys):
     runs.write_run(here / "run.h5", label="a\nb\x1b[31m[bold]")
     assert main(["run.h5", "--snapshot", "x\ny"]) == 2
@@ -393,35 +344,6 @@ def test_a_report_that_stays_where_its_json_fails_is_named(here, undrawn, capsys
     assert main(["run.h5", "--json", "x.json"]) == 2
     assert capsys.readouterr().err.endswith("got a full disk; free some; the report is in run-report\n")
     assert (here / "run-report/report.json").exists()
-
-
-def interruptible():
-    """A shell's background jobs, and all that they start, ignore Ctrl-C."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
-def test_ctrl_c_is_130_and_leaves_nothing(here):
-    runs.write_run(here / "run.h5", cases.mixed(1500))
-    process = subprocess.Popen(
-        [sys.executable, "-m", "ntkspec.analyze", "run.h5", "--method", "svd"],
-        stderr=subprocess.PIPE,
-        text=True,
-        preexec_fn=interruptible,
-    )
-    time.sleep(2.5)
-    process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=60)
-    assert process.returncode == 130, err
-    assert "Traceback" not in err
-    assert os.listdir(here) == ["run.h5"]
-
-
-def test_a_reader_that_leaves_early_is_no_error(here):
-    runs.write_run(here / "run.h5")
-    command = f"{sys.executable} -m ntkspec.validate run.h5 | true; exit ${{PIPESTATUS[0]}}"
-    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
-    assert done.returncode == 0
-    assert "Traceback" not in done.stderr
 
 
 def test_validate(here, capsys):

@@ -383,19 +383,6 @@ def test_a_file_is_analysed_once(tmp_path):
         ntkspec.analyze_runs(["data/golden/mpe.h5", link], backend="cpu")
 
 
-def test_an_ablation_may_be_a_word():
-    report = ntkspec.analyze_runs("data/golden/mpe.h5", drop=["mlp.output", "grid"], k=3, backend="cpu")
-    (found,) = {*report[0][0].spectra} - {"total", "no_grid", "grid"}  # which "grid" would be once more
-    assert "mlp.output" in found
-
-
-@pytest.mark.parametrize("what", ["run.h5", np.zeros((3, 2)), 7])
-def test_what_is_no_jacobian_is_refused_in_a_line(what):
-    for use in (ntkspec.spectrum, ntkspec.gram, ntkspec.operator, ntkspec.bounds.certified):
-        with pytest.raises(UsageError, match=r"kernel: expected a Jacobian, such as run\['end'\]\.jacobian"):
-            use(what)
-
-
 def test_only_a_report_stands_beside():
     with pytest.raises(UsageError, match=r"expected a report, got 'report.json'; ntkspec.read_report"):
         ntkspec.analyze_runs("data/golden/ffe.h5", beside="report.json", backend="cpu")

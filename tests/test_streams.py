@@ -143,7 +143,7 @@ def test_help_versions_and_refusals(main, words, streams, code, tmp_path):
 
 
 def test_the_real_thing(tmp_path):
-    """As a shell starts them: output closed, output that is left, and a narrow terminal."""
+    """As a shell starts them: output closed, output that is left, and a full disk behind it."""
     runs.write_run(tmp_path / "run.h5", label="σ = 1", steps=(1,))
     python = " ".join(PYTHON)
     for line in (
@@ -152,6 +152,15 @@ def test_the_real_thing(tmp_path):
     ):
         assert subprocess.run(["bash", "-c", line], cwd=tmp_path, check=False).returncode == 0
     assert (tmp_path / "err").read_text() == ""
+    with open("/dev/full", "w") as disk:
+        done = subprocess.run(
+            [*PYTHON, "ntkspec.validate", "run.h5"],
+            cwd=tmp_path,
+            stdout=disk,
+            stderr=subprocess.PIPE,
+            check=False,
+        )
+    assert (done.returncode, done.stderr.count(b"\n")) == (2, 1)
 
 
 @pytest.mark.parametrize("code", [None, 0, 3, "in words"])

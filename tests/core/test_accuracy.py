@@ -36,7 +36,7 @@ def truth(jac, outputs="trace"):
 
 
 @pytest.mark.parametrize("way", ROUTES, ids=lambda way: "-".join(map(str, way.values())))
-@pytest.mark.parametrize("widths", [(1, 700), (256, 256), (384, 384), (90, 1)])
+@pytest.mark.parametrize("widths", [(1, 100_000), (256, 256), (384, 384), (90, 1)])
 def test_sums_of_one_sign_keep_their_stated_errors(way, widths):
     """Constant factors: one eigenvalue, n a b c^4, and all roundings of a sum in one direction."""
     if way["method"] == "dual" and widths[0] * widths[1] > 2000:
@@ -161,10 +161,7 @@ def test_balancing_changes_no_digit_of_the_jacobian(sparse):
 def test_the_norm_of_absolute_values_is_bounded_and_not_by_much(seed, outputs, n):
     jac = cases.mixed(n, seed=seed)
     found = Kernel(jac, outputs=outputs).fact(magnitude_of)
-    dense = np.abs(jac.to_dense())
-    rows = {"trace": dense.reshape(n, -1), "full": dense.reshape(2 * n, -1)}.get(outputs)
-    rows = dense[:, outputs] if rows is None else rows
-    norm = float(np.linalg.norm(rows, 2) ** 2)
+    norm = float(np.linalg.norm(oracles.rows(np.abs(jac.to_dense()), outputs), 2) ** 2)
     assert norm * (1 - 1e-12) <= found.norm <= 3 * norm + 1e-300
     assert found.entries >= found.norm * (1 - 1e-12)  # colliding entries before they add up
     assert Kernel(jac, outputs=outputs, budget=1).fact(magnitude_of).norm >= norm
@@ -184,13 +181,6 @@ def test_rows_of_zeros_do_not_spoil_the_norm():
     assert found.zero
     assert found.floor == 0
     assert Kernel(zeros).fact(magnitude_of).norm == 0
-
-
-@pytest.mark.parametrize("power", [-170, -120, 120, 160])
-def test_numbers_that_cannot_be_squared_are_refused_and_not_called_zero(power):
-    jac = Jacobian((cases.block("a", None, DenseFactor(np.full((2, 1, 3), 10.0**power)), 2, 1),))
-    with pytest.raises(UsageError, match="rescale"):
-        ntkspec.spectrum(jac)
 
 
 def test_products_with_k_are_right_in_panels():

@@ -11,19 +11,12 @@ import oracles
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from standins import stand_in_gpu
 
 import ntkspec
-from ntkspec.backend import select
 from ntkspec.errors import UsageError
 from ntkspec.jacobian import Block, DenseFactor, Jacobian
 from ntkspec.spectral.alignment import TOLERANCE, align
 from ntkspec.spectral.record import Spectrum
-
-
-@pytest.fixture(params=["cpu", "stand-in gpu", pytest.param("gpu", marks=pytest.mark.gpu)])
-def backend(request, monkeypatch):
-    return stand_in_gpu(monkeypatch) if request.param == "stand-in gpu" else select(request.param)
 
 
 def rows(matrix):

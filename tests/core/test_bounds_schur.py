@@ -10,7 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import ntkspec
-from ntkspec.errors import UsageError
 from ntkspec.jacobian import DenseFactor, Jacobian, SparseFactor
 from ntkspec.spectral import bounds
 from ntkspec.spectral.bounds import schur
@@ -121,11 +120,6 @@ def test_not_vacuous_when_a_grid_reaches_every_sample():
 def test_one_sample_attains():
     jac = Jacobian((cases.block("b", factor([[2.0]]), factor([[[3.0], [1.0]]]), 1, 2),))
     assert np.isclose(bounds.schur_product(jac).values[0], 4 * 10)
-
-
-def test_an_unknown_output_mode_is_refused():
-    with pytest.raises(UsageError, match="outputs"):
-        bounds.schur_product(cases.mixed(5), 7)
 
 
 def test_factors_whose_squares_leave_the_range_count_as_nothing():

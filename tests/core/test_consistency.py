@@ -31,16 +31,20 @@ def all_checks(jac, outputs):
 @pytest.mark.parametrize("outputs", cases.MODES)
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 def test_sound_numbers_pass(outputs, dtype):
-    checks = all_checks(cases.mixed(14, dtype=dtype), outputs)
+    jac = cases.mixed(14, dtype=dtype)
+    checks = all_checks(jac, outputs)
     names = ["trace", "semidefinite", "additivity", "symmetry", "tiles", "routes"]
     assert [check.name for check in checks] == names
     assert [check.name for check in checks if not check.holds] == []
+    assert checks[4].statement == f"tiles of {jac.kernel_size(outputs) // 3} rows give the same"
+    assert checks[5].statement == "gram and svd agree within their stated errors"
 
 
-def test_a_spoilt_kernel_fails_where_it_should():
+@pytest.mark.parametrize("place", [(3, 7), (0, 0), (13, 13)])
+def test_a_spoilt_kernel_fails_where_it_should(place):
     jac = cases.mixed(14)
     formed = form(jac)
-    formed.kernel[3, 7] *= 1 + 1e-9
+    formed.kernel[place] *= 1 + 1e-9
     failed = {
         check.name: check.holds
         for check in consistency.second_kernels("total", formed, Kernel(jac, backend=CPU))
@@ -73,7 +77,8 @@ def test_no_second_route_without_memory():
 
 
 def test_a_proof_against_an_exact_zero_fails():
-    jac = cases.mixed(14)
+    """However small what is proved."""
+    jac = cases.prescribed(np.full(14, 1e-9), 20)
     lower, _ = ntkspec.bounds.certified(jac)
     found = ntkspec.spectrum(jac)
     assert list(consistency.of_zeros("total", lower, found)) == []

@@ -6,31 +6,14 @@ from dataclasses import replace
 
 import cases
 import numpy as np
+import oracles
 import pytest
-from standins import stand_in_gpu
 
 import ntkspec
-from ntkspec.backend import select
 from ntkspec.errors import UsageError
 from ntkspec.jacobian import DenseFactor, Jacobian, Parameter
 from ntkspec.kernel.assembly import Assembly
 from ntkspec.kernel.problem import Kernel
-
-
-@pytest.fixture(params=["cpu", "stand-in gpu", pytest.param("gpu", marks=pytest.mark.gpu)])
-def backend(request, monkeypatch):
-    return stand_in_gpu(monkeypatch) if request.param == "stand-in gpu" else select(request.param)
-
-
-def expected(rows, columns, outputs):
-    """K[(i, o), (j, q)] = J[i, o] . J'[j, q], entry by entry."""
-    a, b = rows.to_dense(), columns.to_dense()
-    full = np.array([[[[x @ y for y in sample] for sample in b] for x in of_row] for of_row in a])
-    if outputs == "full":
-        return full.reshape(a.shape[0] * a.shape[1], -1)
-    if outputs == "trace":
-        return np.einsum("iojo->ij", full)
-    return full[:, outputs, :, outputs]
 
 
 def other_samples(n, seed=3):
@@ -43,7 +26,7 @@ def other_samples(n, seed=3):
 def test_against_the_definition(outputs, tile, backend):
     rows, columns = cases.mixed(9), other_samples(6)
     kernel = ntkspec.gram(rows, outputs, columns=columns, tile=tile, backend=backend)
-    want = expected(rows, columns, outputs)
+    want = oracles.kernel(rows, outputs, columns)
     assert kernel.shape == want.shape
     assert np.allclose(kernel, want, rtol=0, atol=1e-13 * np.abs(want).max())
 
@@ -54,7 +37,7 @@ def test_every_kind_of_block(name, outputs, backend):
     rows = Jacobian((cases.blocks(8, 2)[name],))
     columns = Jacobian((cases.blocks(5, 2, seed=1)[name],))
     kernel = ntkspec.gram(rows, outputs, columns=columns, backend=backend)
-    assert np.allclose(kernel, expected(rows, columns, outputs))
+    assert np.allclose(kernel, oracles.kernel(rows, outputs, columns))
 
 
 def test_the_same_samples_give_the_symmetric_kernel():
@@ -77,7 +60,7 @@ def test_in_panels_where_memory_is_short_and_into_an_array():
     )
     found = ntkspec.gram(rows, columns=columns, memory=memory, tile=4, out=out, backend="cpu")
     assert found is out
-    assert np.allclose(out, expected(rows, columns, "trace"))
+    assert np.allclose(out, oracles.kernel(rows, "trace", columns))
     with pytest.raises(UsageError, match=r"\(40, 30\)"):
         ntkspec.gram(rows, columns=columns, out=np.empty((40, 40)))
 
@@ -88,7 +71,7 @@ def test_of_a_level_that_one_writer_stores_as_nodes_and_the_other_writes_out():
     written_out = Jacobian((replace(block, left=DenseFactor(block.left.to_dense())),))
     for one, other in ((rows, written_out), (written_out, rows)):
         kernel = ntkspec.gram(one, columns=other, backend="cpu")
-        assert np.allclose(kernel, expected(one, other, "trace"))
+        assert np.allclose(kernel, oracles.kernel(one, "trace", other))
 
 
 @pytest.mark.parametrize(
@@ -124,7 +107,7 @@ def test_of_a_factor_that_one_leaves_out_and_the_other_writes_out(wide, outputs,
     written = Jacobian((cases.block("b", DenseFactor(np.full((20, 1, 1), 2.0)), right(20), 20, 2),))
     for one, other in ((ones, written), (written, ones)):
         kernel = ntkspec.gram(one, outputs, columns=other, backend=backend)
-        assert np.allclose(kernel, expected(one, other, outputs))
+        assert np.allclose(kernel, oracles.kernel(one, outputs, other))
 
 
 def test_facts_of_a_symmetric_kernel_are_not_those_of_another():

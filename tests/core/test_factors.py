@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import cases
 import numpy as np
+import oracles
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -113,11 +114,9 @@ def test_what_it_says_of_itself(kind, place):
 @pytest.mark.parametrize("kind", KINDS)
 def test_as_matrices(kind, outputs, place):
     factor, dense = place(make(kind)), make(kind).to_dense()
-    rows = {"trace": dense.reshape(N, -1), "full": dense.reshape(N * C, -1)}.get(outputs)
-    rows = dense[:, outputs] if rows is None else rows
     matrix = factor.matrix(outputs)
     matrix = matrix if isinstance(matrix, np.ndarray) else matrix.toarray()
-    assert np.allclose(matrix, rows, rtol=1e-15)
+    assert np.allclose(matrix, oracles.rows(dense, outputs), rtol=1e-15)
     vectors = factor.vectors(outputs)
     if vectors is not None:
         assert np.array_equal(

@@ -55,11 +55,6 @@ def test_blocks_of_different_sizes_do_not_make_a_jacobian():
         Jacobian((*cases.mixed(5).blocks, *cases.mixed(6).blocks))
 
 
-def test_loading_a_range_of_samples():
-    jac = cases.mixed(10)
-    assert np.array_equal(jac.load(3, 7).to_dense(), jac.to_dense()[3:7])
-
-
 def test_blocks_have_names_of_their_own():
     first, second = cases.mixed(5).blocks[:2]
     with pytest.raises(UsageError, match="a name of its own"):

@@ -116,9 +116,9 @@ def test_blocks_and_regions_may_be_lists():
         assert np.array_equal(ntkspec.gram(jac), ntkspec.gram(Jacobian(blocks)))
 
 
-@pytest.mark.parametrize("outputs", [np.array([0, 1]), [0], None, True, 1.0, "tracé"])
+@pytest.mark.parametrize("outputs", [np.array([0, 1]), [0], None, True, 1.0, 2, -1, "tracé"])
 def test_output_modes_that_are_none(outputs):
-    for call in (ntkspec.gram, ntkspec.spectrum, ntkspec.operator):
+    for call in (ntkspec.gram, ntkspec.spectrum, ntkspec.operator, bounds.schur_product):
         with pytest.raises(UsageError, match="'trace', 'full' or an output number from 0 to 1"):
             call(cases.mixed(4), outputs)
 
@@ -127,6 +127,10 @@ def test_output_modes_that_are_none(outputs):
 def test_what_is_no_jacobian(jacobian):
     jac = cases.mixed(4)
     calls = (
+        lambda: ntkspec.gram(jacobian),
+        lambda: ntkspec.spectrum(jacobian),
+        lambda: ntkspec.operator(jacobian),
+        lambda: bounds.certified(jacobian),
         lambda: ntkspec.gram_by_block(jacobian),
         lambda: ntkspec.kernel_distance(jac, jacobian),
         lambda: ntkspec.kernel_distance(jacobian, jac),

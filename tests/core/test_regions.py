@@ -57,11 +57,6 @@ def relu_network(x, sizes=(6, 6), seed=0):
     return Jacobian(tuple(blocks), np.asarray(regions, dtype=np.int64))
 
 
-def numerical_rank(jacobian, outputs="trace"):
-    values = np.linalg.eigvalsh(oracles.kernel(jacobian, outputs))
-    return int(np.count_nonzero(values > 1e-10 * values[-1]))
-
-
 def uneven_rows():
     """One sample with a left factor of 1e10 and a right one of 1e-10: all other rows are small beside it."""
     rng = np.random.default_rng(2)
@@ -341,7 +336,7 @@ def test_a_grid_counts_region_by_region():
     right = DenseFactor(rng.standard_normal((2, 1, 2))[places])
     jac = Jacobian((cases.block("level", left, right, 40, 1, "grid"),), places)
     found = regions(jac)
-    assert found.independent == numerical_rank(jac) == 5
+    assert found.independent == oracles.numerical_rank(jac) == 5
     assert (found.at_most, found.reason) == (10, "10 nonzero columns of J")  # a table may be read in any way
 
 
@@ -380,7 +375,7 @@ def test_grids_in_regions_never_have_more_rank_than_is_said(n, cells, line, seed
     )
     jac = Jacobian(blocks, places)
     found = regions(jac)
-    assert numerical_rank(jac) <= found.independent <= found.at_most <= n
+    assert oracles.numerical_rank(jac) <= found.independent <= found.at_most <= n
     if n <= 8:
         assert holds(jac, found)
     if cells == 1:

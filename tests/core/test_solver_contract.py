@@ -12,7 +12,6 @@ import pytest
 from standins import stand_in_gpu
 
 import ntkspec
-from ntkspec.backend import select
 from ntkspec.errors import UsageError
 from ntkspec.jacobian import Jacobian
 from ntkspec.kernel.low_rank import factorise
@@ -26,11 +25,6 @@ from ntkspec.spectral.rank import rank_of
 from ntkspec.spectral.regions import regions_of
 from ntkspec.spectral.solvers import SOLVERS
 from ntkspec.spectral.verify import verify
-
-
-@pytest.fixture(params=["cpu", "stand-in gpu", pytest.param("gpu", marks=pytest.mark.gpu)])
-def backend(request, monkeypatch):
-    return stand_in_gpu(monkeypatch) if request.param == "stand-in gpu" else select(request.param)
 
 
 def few_rows(n=60):

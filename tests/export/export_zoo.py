@@ -443,3 +443,11 @@ def by_parameter(jac: Jacobian, like: dict[str, NDArray[Any]] | None = None) -> 
             found[parameter.name] = rows
         assert start == dense.shape[2]
     return found
+
+
+def assert_blocks(jac: Jacobian, expected: dict[str, NDArray[Any]], relative: float = 1e-12) -> None:
+    """Every parameter's J is the expected one, but for a share of the largest number; zero if left out."""
+    found, scale = by_parameter(jac, expected), max(np.abs(rows).max() for rows in expected.values())
+    for name, rows in expected.items():
+        ours = found.get(name, np.zeros_like(rows))
+        np.testing.assert_allclose(ours, rows, rtol=0, atol=relative * scale, err_msg=name)

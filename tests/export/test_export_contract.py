@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import copy
-
 import numpy as np
 import pytest
 import torch
-from export_zoo import ZOO, build, by_parameter, inputs, oracle
+from export_zoo import ZOO, assert_blocks, build, by_parameter, inputs, oracle
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
@@ -40,53 +38,6 @@ def test_blocks_are_the_jacobian(name: str) -> None:
     assert_same(build(name), inputs())
 
 
-TORCH_FUNC_CANNOT = {
-    "prelu",
-    "output reused in place",
-    "legacy weight norm",
-    "plain tensor constants",
-    "branch on data",
-    "rare branch",
-    "masked halves",
-    "custom function",
-    "custom function, factored",
-    "checkpoint",
-    "factory tensors",
-}
-
-
-@pytest.mark.parametrize("name", sorted(TORCH_FUNC_CANNOT))
-def test_torch_func_still_cannot(name: str) -> None:
-    """Otherwise the model belongs among those that are compared."""
-    with pytest.raises(RuntimeError):
-        torch_func_kernel(build(name), inputs())
-
-
-def torch_func_kernel(model: nn.Module, x: torch.Tensor) -> np.ndarray:
-    """K (n, c, n, c) by torch.func's dense Jacobian: vmap(jacrev) over the samples, batches of one."""
-    model = copy.deepcopy(model).double().eval()
-    parameters = {name: p.detach() for name, p in model.named_parameters() if p.requires_grad}
-
-    def one(chosen: dict[str, torch.Tensor], sample: torch.Tensor) -> torch.Tensor:
-        return torch.func.functional_call(model, chosen, (sample[None],))[0]
-
-    rows = torch.func.vmap(torch.func.jacrev(one), (None, 0))(parameters, x.double())
-    flat = torch.cat([part.reshape(*part.shape[:2], -1) for part in rows.values()], dim=2)
-    return torch.einsum("nop,mqp->nomq", flat, flat).numpy()
-
-
-@pytest.mark.parametrize("name", ZOO)
-def test_kernels_agree_with_torch_func(name: str) -> None:
-    if name in TORCH_FUNC_CANNOT:
-        pytest.skip("torch.func raises for this model; autograd row by row has it above")
-    model, x = build(name), inputs()
-    kernel = torch_func_kernel(model, x)
-    jac = jacobian(model, x).to_dense()
-    np.testing.assert_allclose(
-        np.einsum("nop,mqp->nomq", jac, jac), kernel, rtol=0, atol=RELATIVE * np.abs(kernel).max()
-    )
-
-
 @pytest.mark.parametrize("name", [name for name, (_, factored) in ZOO.items() if factored is not None])
 def test_factored_where_that_holds_and_only_there(name: str) -> None:
     factored = ZOO[name][1] or set()
@@ -114,9 +65,7 @@ def test_chunk_size_does_not_matter(name: str, chunk: int) -> None:
     model, x = build(name), inputs()
     whole, parts = jacobian(model, x, chunk=100), jacobian(model, x, chunk=chunk)
     assert whole.names == parts.names
-    expected = by_parameter(whole)
-    for parameter, rows in by_parameter(parts).items():
-        np.testing.assert_allclose(rows, expected[parameter], rtol=0, atol=1e-13 * np.abs(rows).max())
+    assert_blocks(parts, by_parameter(whole), 1e-13)
 
 
 @pytest.mark.parametrize("n", [1, 2, 3])
@@ -168,8 +117,7 @@ def test_single_precision_on_request() -> None:
     _, expected = oracle(model, inputs())
     jac = jacobian(model, inputs(), precision="float32")
     assert jac.dtype == np.float32
-    for name, rows in by_parameter(jac, expected).items():
-        np.testing.assert_allclose(rows, expected[name], rtol=0, atol=1e-5 * np.abs(expected[name]).max())
+    assert_blocks(jac, expected, 1e-5)
 
 
 @settings(max_examples=12, deadline=None)

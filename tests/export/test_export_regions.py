@@ -181,7 +181,7 @@ def test_regions_of_a_relu_network_are_those_counted_by_hand(
     assert validate.main([str(tmp_path / "run.h5"), "-q"]) == 0
 
 
-@pytest.mark.parametrize("encoding", ENCODINGS)
+@pytest.mark.parametrize("encoding", ["identity", "hashed"])
 def test_chunks_continue_the_numbers(tmp_path: Path, encoding: str) -> None:
     network, x = _network(encoding), inputs(16)
     whole = jacobian(network, x).regions

@@ -43,7 +43,8 @@ def test_intervals_are_those_of_scipy():
 
 
 @pytest.mark.parametrize("count", [8, 10, 30])
-def test_intervals_of_normal_means_cover_them_as_often_as_they_say(count):
+def test_intervals_of_normal_means_cover_them_as_often_as_they_say(count, monkeypatch):
+    monkeypatch.setattr("ntkspec.population.intervals.DRAWS", 500)
     rng = np.random.default_rng(3)
     covered = [
         found.low <= 0 <= found.high for found in (interval(rng.standard_normal(count)) for _ in range(400))
@@ -88,7 +89,8 @@ def test_items_of_one_seed_are_drawn_together():
     assert interval(alike, few) == naive
 
 
-def test_intervals_of_seeds_of_several_items_cover_as_often_as_they_say():
+def test_intervals_of_seeds_of_several_items_cover_as_often_as_they_say(monkeypatch):
+    monkeypatch.setattr("ntkspec.population.intervals.DRAWS", 500)
     rng = np.random.default_rng(5)
     seeds = [k for k in range(20) for _ in range(4)]
     covered = []

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,6 +27,7 @@ from ntkspec.runs.analysis import RunSettings, analyze_run
 from ntkspec.spectral.alignment import Alignment
 
 from . import samples
+from .shown import rows
 
 
 @pytest.fixture(scope="module")
@@ -129,9 +128,7 @@ FEW, MANY = shares([0.6, 0.3, 0.1]), shares([0.5, 0.3], 0.2, size=1024, floor=1e
 
 def test_the_table_has_it(run_file: Path) -> None:
     report = analyze_runs([run_file], backend="cpu", alignment="auto")
-    file = io.StringIO()
-    write_snapshots_csv(report, file)
-    for row in csv.DictReader(io.StringIO(file.getvalue())):
+    for row in rows(write_snapshots_csv, report):
         snap = report.runs[0].snapshots[row["snapshot"] == "end"]
         if found := snap.alignments.get(row["spectrum"]):
             assert float(row["modes_for_90_percent"]) == found.modes()

@@ -40,15 +40,6 @@ def test_labels_and_kernels_are_no_formulas(start: str) -> None:
         assert row[2] == "0"
 
 
-@pytest.mark.parametrize("label", ["a;=1+1", 'a";=1+1', "a\t=1+1", "a,=1+1", "a\n=1+1"])
-@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
-def test_no_cell_begins_inside_a_label(label: str, delimiter: str) -> None:
-    """Spreadsheets separate by what their country does: text is quoted for all of them."""
-    rows = rows_of(samples.one_run(samples.plain_run(label, 9, 0.5, size=3)), delimiter)
-    assert all(row[0].startswith("a") and not any(cell.startswith("=") for cell in row) for row in rows[1:])
-    assert len(rows) == 1 + 3 * 3
-
-
 def is_live(cell: str) -> bool:
     """Whether a spreadsheet may run it: whatever it folds and passes over."""
     shown = [

@@ -91,5 +91,6 @@ UNRESOLVED, EXACT, ZERO = (1e-6, 1e-5, 1e-4), (0.0, 0.0, 1e-5, 1), (0.0, 0.0, 0.
 def test_decades_between_spectra(one, other, found, scale):
     spectra = [spectrum(*each[:3], scale, *each[3:]) for each in (one, other)]
     decades, qualifier = decades_between(*spectra)
+    assert decades_between(spectra[0].largest(1), spectra[1]) == (None, "unresolved")
     assert qualifier == found[1]
     assert decades == (None if found[0] is None else pytest.approx(found[0], abs=1e-12))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -21,6 +19,7 @@ from ntkspec.report.to_json import dumps, to_json
 from ntkspec.report.tree import parse
 
 from . import samples
+from .shown import rows
 
 
 def pixels(height: int, width: int) -> np.ndarray:
@@ -137,10 +136,8 @@ def test_json_has_the_numbers_and_gives_them_back(report: Report) -> None:
 
 
 def test_spectra_csv_has_the_frequencies(report: Report) -> None:
-    file = io.StringIO(newline="")
-    write_csv(report, file)
-    rows = [*csv.DictReader(io.StringIO(file.getvalue()))]
-    found = [(row["run"], row["step"], row["index"]) for row in rows if row["radial_frequency"]]
+    table = rows(write_csv, report)
+    found = [(row["run"], row["step"], row["index"]) for row in table if row["radial_frequency"]]
     step = str(report.runs[0].snapshots[1].step)
     assert found == [("a", step, "1"), ("a", step, "2"), ("a", step, "8")]
-    assert {row["radial_frequency"] for row in rows} == {"", "2.25"}
+    assert {row["radial_frequency"] for row in table} == {"", "2.25"}

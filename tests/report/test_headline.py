@@ -77,6 +77,14 @@ def test_only_what_lies_beyond_the_rank_is_called_zero(report: Report, rank: int
     assert said(replace(best, snapshots=(end,)))[-1].endswith(f", and those after it {beyond}")
 
 
+def test_of_a_kernel_whose_smallest_eigenvalue_is_not_known_nothing_is_lost(report: Report) -> None:
+    best = report["MPE (fine)"]
+    end = best.snapshots[-1]
+    unresolved = replace(end.spectra["total"], floor=1.0)
+    end = replace(end, spectra={**end.spectra, "total": unresolved})
+    assert len(said(replace(best, snapshots=(end,)))) == 1
+
+
 def test_gains_are_of_the_numbers_as_shown() -> None:
     assert said(psnr("a", 30.04), psnr("b", 20.06))[0].endswith("PSNR 30.0 dB, 9.9 dB above b.")
 

@@ -14,7 +14,6 @@ import pytest
 import runs
 from hypothesis import given
 from hypothesis import strategies as st
-from rich.console import Console
 
 from ntkspec.analyze import analyze_runs
 from ntkspec.errors import UsageError
@@ -26,11 +25,11 @@ from ntkspec.report.page_table import front
 from ntkspec.report.records import Report, RunReport
 from ntkspec.report.style import styled_runs
 from ntkspec.report.summary import comparison_table
-from ntkspec.report.terminal import print_report
 from ntkspec.report.to_csv import write_csv
 from ntkspec.store.texts import storable
 
 from . import samples
+from .shown import printed
 
 # Labels of which many collide with what is appended to others: "a [s]", "a [s] #2", "A", "a ", "#2".
 PIECES = st.lists(
@@ -125,7 +124,7 @@ def test_kernels_that_cannot_be_compared_have_no_decades(apart: dict[str, Any]) 
     alone = assemble(found[1:], 0, "cpu")
     assert alone.comparisons == ()
     assert not [column for column in front(alone).columns if "decades" in column.name]
-    assert "decades" not in _printed(alone)
+    assert "decades" not in printed(alone, 100, details=True)
 
 
 def test_what_is_unlike_the_first_run_is_warned_of() -> None:
@@ -151,6 +150,12 @@ def test_what_is_unlike_the_first_run_is_warned_of() -> None:
 def test_a_run_alone_is_compared_with_none() -> None:
     report = assemble([samples.plain_run("baseline", 9, 0.5, size=4)], 0, "cpu")
     assert (report.baseline, report.comparisons) == (None, ())
+
+
+def test_snapshots_that_the_baseline_has_not_are_compared_with_none() -> None:
+    run, baseline = (samples.plain_run(name, 9, 0.5, size=4) for name in "xy")
+    baseline = replace(baseline, snapshots=baseline.snapshots[-1:])
+    assert [each.snapshot for each in assemble([run, baseline], 1, "cpu").comparisons] == ["end"]
 
 
 def test_snapshots_without_a_label_are_compared_at_the_end_alone() -> None:
@@ -190,7 +195,7 @@ def test_every_row_has_its_own_decades(tmp_path: Path, baseline: str) -> None:
         expected = "reference" if row.run.index == first else f"= {2.0 * (row.run.index - first):.1f}"
         assert row.decades == expected
         assert row.course == (expected,)
-    lines = _printed(report).partition("Comparison")[2].splitlines()
+    lines = printed(report, 100, details=True).partition("Comparison")[2].splitlines()
     for row in table.rows:
         assert sum(line.startswith(f"{row.run.short}  ") for line in lines) == 1
     file = io.StringIO()
@@ -198,12 +203,6 @@ def test_every_row_has_its_own_decades(tmp_path: Path, baseline: str) -> None:
     rows = [tuple(row[:5]) for row in csv.reader(io.StringIO(file.getvalue()))]
     assert len(set(rows)) == len(rows) == 1 + 5 * len(labels)
     assert len({run["name"] for run in plot_data(report)["runs"]}) == len(labels)
-
-
-def _printed(report: Report) -> str:
-    file = io.StringIO()
-    print_report(report, Console(file=file, width=100), details=True)
-    return file.getvalue()
 
 
 def _with_labels(run: RunReport, labels: list[str]) -> RunReport:
@@ -225,7 +224,7 @@ def test_snapshots_are_told_apart() -> None:
     long = _with_labels(run, ["after the first epoch", "after the second epoch", "after the first hour"])
     cut = [snapshot_name(long, snap, 12) for snap in long.snapshots]
     assert cut == ["after th… #1", "after the s…", "after th… #2"]
-    text = _printed(samples.one_run(long))
+    text = printed(samples.one_run(long), 100, details=True)
     assert all(f"after the fi… #{i}" in text for i in (1, 2))
 
 
@@ -237,7 +236,7 @@ def test_kernels_are_told_apart() -> None:
     report = samples.one_run(replace(run, snapshots=(replace(run.snapshots[0], spectra=spectra),)))
     assert len(set(kernel_names(report.runs, 20).values())) == 5
     assert len({curve["kernel"] for curve in plot_data(report)["runs"][0]["curves"]}) == 5
-    assert "grid #1" in _printed(report)
+    assert "grid #1" in printed(report, 100, details=True)
 
 
 def test_names_of_runs_without_any() -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ntkspec.report import to_json, write_json_file
+from ntkspec.report import to_json
 from ntkspec.report.records import Report
 from ntkspec.report.to_json import dumps
 
@@ -100,14 +100,6 @@ def test_json_ends_where_a_config_never_does() -> None:
     config["again"] = config
     text = dumps(samples.one_run(replace(samples.plain_run("x", 9, 0.5, size=4), config=config)))
     assert len(json.loads(text)["runs"]) == 1
-
-
-def test_json_file_is_replaced_and_leaves_nothing_beside_it(report: Report, tmp_path: Path) -> None:
-    path = tmp_path / "out.json"
-    path.write_text('{"format": "ntkspec-report", "old": true}')
-    write_json_file(report, path)
-    assert "old" not in json.loads(path.read_text())
-    assert [entry.name for entry in tmp_path.iterdir()] == ["out.json"]
 
 
 def test_csv_round_trip(report: Report, folder: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import sys
 import types
 from dataclasses import replace
@@ -10,7 +9,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
-from rich.console import Console
 
 from ntkspec.qualities import QUALITIES, Quality
 from ntkspec.report import figures
@@ -18,12 +16,12 @@ from ntkspec.report.figures import Caption
 from ntkspec.report.page import render_page
 from ntkspec.report.page_table import front
 from ntkspec.report.records import Report
-from ntkspec.report.terminal import print_report
 from ntkspec.report.words import theorem
 from ntkspec.runs.analysis import analyze_run
 from ntkspec.spectral.bounds import statement
 
 from . import samples
+from .shown import printed
 
 
 def test_a_bound_is_its_function_alone(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -73,6 +71,4 @@ def test_a_metric_is_its_record_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     report = samples.one_run(nice)
     (column,) = (column for column in front(report).columns if column.name == "Charm")
     assert (column.cells, column.meaning) == (("0.25",), "Charm: how nice it is.")
-    file = io.StringIO()
-    print_report(report, Console(file=file, width=200))
-    assert "Charm" in file.getvalue()
+    assert "Charm" in printed(report, 200)

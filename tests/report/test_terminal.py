@@ -2,36 +2,26 @@
 
 from __future__ import annotations
 
-import io
 import re
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from rich.console import Console
 
 from ntkspec.report import words
 from ntkspec.report.records import Report, SnapshotReport
-from ntkspec.report.terminal import print_report
 from ntkspec.spectral import bounds
 from ntkspec.spectral.bounds.checked import CheckedBound
+from ntkspec.spectral.consistency import Check
 
 from . import samples
+from .shown import printed
 
 NEGATIVE = re.compile(r"(?<![\de])-\d")
 
 
-def _printed(report: Report, width: int = 80, *, terminal: bool = False, details: bool = False) -> str:
-    file = io.StringIO()
-    console = Console(
-        file=file, width=width, force_terminal=terminal, color_system="standard" if terminal else None
-    )
-    print_report(report, console, details=details)
-    return file.getvalue()
-
-
 def test_one_screen_at_80_columns(report: Report) -> None:
-    lines = _printed(report).splitlines()
+    lines = printed(report).splitlines()
     assert len(lines) <= 29  # and one for the path
     assert max(map(len, lines)) <= 80
     assert lines[0] == "6 runs, at the end of training: 64 samples, kernel 64 x 64"
@@ -44,7 +34,7 @@ def test_one_screen_at_80_columns(report: Report) -> None:
 
 
 def test_the_details_at_80_columns(report: Report) -> None:
-    text = _printed(report, details=True)
+    text = printed(report, details=True)
     assert "\x1b" not in text
     assert text.isascii()
     assert max(map(len, text.splitlines())) <= 80
@@ -57,7 +47,7 @@ def test_the_details_at_80_columns(report: Report) -> None:
 
 
 def test_wide_terminal_has_every_column(report: Report) -> None:
-    text = _printed(report, 160, terminal=True, details=True)
+    text = printed(report, 160, terminal=True, details=True)
     assert "\x1b[" in text
     for title in ("step", "N", "eff. rank", "stable rank", "method", "condition"):
         assert title in text
@@ -65,24 +55,24 @@ def test_wide_terminal_has_every_column(report: Report) -> None:
 
 def test_the_details_say_where_the_target_lies_at_every_snapshot(report: Report) -> None:
     aligned = samples.aligned(samples.one_run(report.runs[0]))
-    lines = _printed(aligned, 200, details=True).splitlines()
+    lines = printed(aligned, 200, details=True).splitlines()
     title, *rows = (" ".join(line.split()) for line in lines[1:5])
     assert "lambda_min modes condition" in title
     for row, snapshot in zip(rows, aligned.runs[0].snapshots, strict=True):
         assert f" {words.modes(snapshot.alignments['total'])} " in row
-    assert "modes" not in _printed(report, 200, details=True)
+    assert "modes" not in printed(report, 200, details=True)
 
 
 @pytest.mark.parametrize("width", [20, 40, 60, 100])
 def test_any_width_prints(report: Report, width: int) -> None:
     for details in (False, True):
-        assert "lambda" in _printed(report, width, details=details).replace("\n", "")
+        assert "lambda" in printed(report, width, details=details).replace("\n", "")
 
 
 def test_columns_that_do_not_fit_are_named(report: Report) -> None:
-    narrow = " ".join(_printed(report, 60).split())
+    narrow = " ".join(printed(report, 60).split())
     assert "--details: every snapshot and bound; on a wider terminal: MS-SSIM" in narrow
-    assert "wider terminal" not in _printed(report, 100)
+    assert "wider terminal" not in printed(report, 100)
 
 
 def test_nothing_resolved_and_not_computed() -> None:
@@ -93,16 +83,16 @@ def test_nothing_resolved_and_not_computed() -> None:
     run = replace(
         samples.plain_run("x", 9, 0.5, size=9), snapshots=(SnapshotReport("a", 0, "end", {}, spectra),)
     )
-    text = _printed(samples.one_run(run), details=True)
+    text = printed(samples.one_run(run), details=True)
     assert "unresolved (<= 1.0e-03)" in text
-    for shown in (text, _printed(samples.one_run(run))):
+    for shown in (text, printed(samples.one_run(run))):
         assert "not computed" in shown
         assert "2 of 2 (top)" in shown
         assert "<= 1.0e-03" in shown
 
 
 def test_labels_are_neither_markup_nor_escapes() -> None:
-    text = _printed(samples.one_run(samples.plain_run("[red]\x1b[2J[/nope]", 9, 0.5, size=4)))
+    text = printed(samples.one_run(samples.plain_run("[red]\x1b[2J[/nope]", 9, 0.5, size=4)))
     assert "[red]" in text
     assert "\x1b" not in text
 
@@ -111,17 +101,21 @@ def test_failed_bounds_and_warnings_are_said(report: Report) -> None:
     run = report.runs[-1]
     end = run.snapshots[-1]
     broken = replace(end.bounds[0], holds=False)
-    run = replace(run, snapshots=(replace(end, bounds=(broken,)),), warnings=("two samples coincide",))
-    text = _printed(samples.one_run(run))
+    checks = (Check("trace", "sums agree", "total", 1.5), Check("tiles", "tiles agree", "grid", 1.0))
+    end = replace(end, bounds=(broken,), checks=checks)
+    run = replace(run, snapshots=(end,), warnings=("two samples coincide",))
+    text = printed(samples.one_run(run), 200)
     assert "warning: MPE (fine), end: Theorem 1 FAILS" in text
+    assert "warning: MPE (fine), end: of total it should be so that sums agree, and it is not" in text
+    assert "tiles agree" not in text
     assert "warning: two samples coincide" in text
 
 
 def test_many_warnings_are_counted() -> None:
     run = replace(samples.plain_run("x", 9, 0.5, size=4), warnings=tuple(f"word {i}" for i in range(9)))
-    text = _printed(samples.one_run(run))
+    text = printed(samples.one_run(run))
     assert "warning: word 4\nwarnings left out: 4; see --details\n" in text
-    assert "warning: word 8" in _printed(samples.one_run(run), details=True)
+    assert "warning: word 8" in printed(samples.one_run(run), details=True)
 
 
 def test_the_certified_range_is_a_column(report: Report) -> None:
@@ -131,24 +125,24 @@ def test_the_certified_range_is_a_column(report: Report) -> None:
     ]
     run = report.runs[0]
     end = replace(run.snapshots[-1], bounds=tuple(CheckedBound(bound, "total", (), True) for bound in found))
-    text = _printed(replace(report, runs=(replace(run, snapshots=(end,)),)))
+    text = printed(replace(report, runs=(replace(run, snapshots=(end,)),)))
     assert "9.3e-04 to 9.5e-04" in text
     assert "certified: lambda_min lies between these" in text
 
 
 def test_runs_of_other_sizes_say_of_how_many() -> None:
     runs = tuple(samples.plain_run(f"{size}", 9, 0.5, size=size) for size in (4, 5))
-    text = _printed(Report("", "", "cpu", runs))
+    text = printed(Report("", "", "cpu", runs))
     assert text.startswith("2 runs, at the end of training\n")
     assert re.search(r"^5 .* 5 of 5 ", text, re.MULTILINE)
 
 
 @pytest.mark.parametrize("width", [72, 80, 100, 160])
 def test_all_runs_have_the_same_columns(report: Report, width: int) -> None:
-    text = _printed(report, width, details=True)
+    text = printed(report, width, details=True)
     assert len({line for line in text.splitlines() if line.startswith("snapshot  ")}) == 1
 
 
 def test_one_line_for_each_bound_of_a_run(report: Report) -> None:
-    lines = _printed(report, 400, details=True).splitlines()
+    lines = printed(report, 400, details=True).splitlines()
     assert len([line for line in lines if "Theorem 1 " in line or "Weyl's " in line]) == 6

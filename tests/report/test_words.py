@@ -6,14 +6,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ntkspec.report import words
 from ntkspec.report.names import clean
-from ntkspec.report.records import Comparison, Qualifier, Report
+from ntkspec.report.records import NO_TARGETS, NOT_ASKED, Comparison, Qualifier, Report
 from ntkspec.report.style import of_kind, stages, styled_runs
-from ntkspec.report.summary import comparison_table, singular_baseline
+from ntkspec.report.summary import comparison_table, notes, singular_baseline
 from ntkspec.spectral.bounds.checked import CheckedBound
 from ntkspec.spectral.bounds.record import Bound
 from ntkspec.spectral.distance import KernelDistance
@@ -32,6 +32,8 @@ def test_bounds_round_to_the_safe_side(value: float) -> None:
 
 
 @given(st.floats(min_value=-300, max_value=300), st.sampled_from(["=", ">=", "<="]))
+@example(1.99999, ">=")
+@example(2.00001, "<=")
 def test_decades_round_to_the_safe_side(value: float, qualifier: Qualifier) -> None:
     sign, shown = words.decades(Comparison("total", "end", "a", "b", value, qualifier)).split()
     assert sign == qualifier
@@ -41,6 +43,14 @@ def test_decades_round_to_the_safe_side(value: float, qualifier: Qualifier) -> N
     if sign == "<=":
         assert float(shown) >= value - 1e-8
     assert abs(float(shown) - value) < 0.1 + 1e-8
+
+
+@pytest.mark.parametrize("qualifier", [">=", "<="])
+def test_decades_of_one_digit_keep_it(qualifier: Qualifier) -> None:
+    """Also those whose tenfold is no whole number in binary."""
+    for tenths in range(-99, 100):
+        said = words.decades(Comparison("total", "end", "a", "b", tenths / 10, qualifier))
+        assert said == f"{qualifier} {tenths / 10:.1f}"
 
 
 def test_lambda_min_is_a_number_a_bound_or_not_computed() -> None:
@@ -182,6 +192,31 @@ def test_a_certified_bound_of_one_side_alone() -> None:
         replace(checked, bound=replace(bound, side=side, values=np.zeros(1))) for side in ("lower", "upper")
     ]
     assert (words.certified(zero), words.enclosure(zero)) == ("0", "lambda_min = 0")
+    above = replace(checked, bound=replace(bound, side="upper", values=np.array([3.0])))
+    assert words.enclosure([checked, above]) == "2.0e+00 <= lambda_min <= 3.0e+00"
+    assert (words.certified([above]), words.enclosure([above])) == ("<= 3.0e+00", "lambda_min <= 3.0e+00")
+    assert words.bound(checked, samples.spectrum(np.array([2.5]), 1e-9)).endswith("; lambda_min >= 2.0e+00")
+
+
+def test_modes_that_were_not_computed_are_noted_unless_nobody_asked_for_them() -> None:
+    run = samples.plain_run("x", 9, 0.5, size=4)
+    for reason, said in (
+        (NO_TARGETS, ()),
+        (NOT_ASKED, ()),
+        ("method dual gives no eigenvectors", ("modes: not computed, method dual gives no eigenvectors.",)),
+    ):
+        end = replace(run.snapshots[-1], no_alignment=reason)
+        assert notes(samples.one_run(replace(run, snapshots=(end,)))) == said
+
+
+def test_what_is_unusual_of_a_kernel_is_said() -> None:
+    run = samples.plain_run("x", 9, 0.5, size=4)
+    total = run.snapshots[-1].spectra["total"]
+    assert (words.method(total), words.method(replace(total, precision="float32"))) == (
+        "gram",
+        "gram float32",
+    )
+    assert (words.mode(run), words.mode(replace(run, mode=1))) == ("trace", "output 1 alone")
 
 
 def test_a_small_kernel_distance_has_digits_everywhere() -> None:

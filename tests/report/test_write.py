@@ -223,6 +223,7 @@ def test_json_takes_the_place_of_its_own(small: Report, tmp_path: Path) -> None:
         check_json_file(path)
         write_json_file(small, path)
     assert json.loads(path.read_text())["format"] == "ntkspec-report"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["out.json"]
 
 
 def test_json_to_a_device(small: Report) -> None:

@@ -14,6 +14,7 @@ import sys
 import textwrap
 from collections import Counter
 from dataclasses import replace
+from typing import Any
 
 import cases
 import h5py
@@ -30,6 +31,12 @@ from ntkspec.store import RunWriter, disk, open_run, writer
 from ntkspec.store.stored import Stored
 
 INPUTS = np.linspace(0, 1, 24).reshape(12, 2)
+
+
+def put(run: RunWriter, id: str, **options: Any) -> None:
+    """Write a snapshot."""
+    with run.snapshot(id, **options) as snapshot:
+        snapshot.write(0, INPUTS, cases.mixed(12))
 
 
 def same(a: Jacobian, b: Jacobian) -> bool:
@@ -80,8 +87,7 @@ def test_pictures_travel_with_the_run(tmp_path):
     with RunWriter(path, inputs=INPUTS) as run:
         run.picture("truth", truth)
         run.picture("s", truth[..., 0])
-        with run.snapshot("s", step=0, label="") as snapshot:
-            snapshot.write(0, INPUTS, cases.mixed(12))
+        put(run, "s", step=0, label="")
         with pytest.raises(UsageError, match="uint8"):
             run.picture("bad", truth.astype(float))
     with open_run(path) as run:
@@ -110,8 +116,7 @@ def test_bad_samples_are_refused_and_leave_no_file(tmp_path, options, message):
 def test_an_error_in_a_snapshot_keeps_the_complete_ones_in_the_part_file(tmp_path):
     path = tmp_path / "run.h5"
     with pytest.raises(ZeroDivisionError), RunWriter(path, inputs=INPUTS) as run:
-        with run.snapshot("good", step=0, label="init") as snapshot:
-            snapshot.write(0, INPUTS, cases.mixed(12))
+        put(run, "good", step=0, label="init")
         with run.snapshot("bad", step=1, label="end") as snapshot:
             snapshot.write(0, INPUTS[:5], cases.mixed(12).load(0, 5))
             raise ZeroDivisionError
@@ -121,8 +126,7 @@ def test_an_error_in_a_snapshot_keeps_the_complete_ones_in_the_part_file(tmp_pat
         assert "interrupted" in run.warnings[0]
     with RunWriter(path, inputs=INPUTS, resume=True) as run:
         assert run.complete_snapshots == ("good",)
-        with run.snapshot("bad", step=1, label="end") as snapshot:
-            snapshot.write(0, INPUTS, cases.mixed(12))
+        put(run, "bad", step=1, label="end")
     with open_run(path) as run:
         assert [snap.id for snap in run.snapshots] == ["good", "bad"]
         assert run.warnings == ()
@@ -143,8 +147,7 @@ def test_resuming_something_else_is_refused(tmp_path, change):
         (tmp_path / "run.h5.part").write_text("hello")
     else:
         with pytest.raises(ZeroDivisionError), RunWriter(path, inputs=INPUTS + 1) as run:
-            with run.snapshot("s", step=0, label="") as snapshot:
-                snapshot.write(0, INPUTS, cases.mixed(12))
+            put(run, "s", step=0, label="")
             raise ZeroDivisionError
     with pytest.raises(UsageError, match=r"resume|the inputs, targets and indices of this run"):
         RunWriter(path, inputs=INPUTS, resume=True)
@@ -236,8 +239,7 @@ def test_two_writers_of_one_file(tmp_path):
             check=False,
         )
         assert "a file that no other writer or reader has open, got one that is open" in second.stderr
-        with first.snapshot("s", step=0, label="end") as snapshot:
-            snapshot.write(0, INPUTS, cases.mixed(12))
+        put(first, "s", step=0, label="end")
     with open_run(path) as run:
         run.check_values()
         assert same(run.snapshot("s").jacobian.load(), cases.mixed(12))
@@ -253,8 +255,7 @@ def test_a_process_forked_meanwhile_does_not_keep_the_lock(tmp_path):
             os.close(child_waits)
             os.read(reader, 1)  # until the parent has closed its end
             os._exit(0)
-        with run.snapshot("s", step=0, label="end") as snapshot:
-            snapshot.write(0, INPUTS, cases.mixed(12))
+        put(run, "s", step=0, label="end")
     try:
         with open_run(path) as run:
             run.check_values()
@@ -318,8 +319,7 @@ def test_metrics_that_no_reader_takes_cost_nothing_else(tmp_path, value):
             }
             refused = pytest.raises(UsageError, match="metrics: expected finite numbers only, got 'bad'")
             with refused if id == "b" else contextlib.nullcontext():
-                with run.snapshot(id, step=0, label=id, metrics=metrics) as snapshot:
-                    snapshot.write(0, INPUTS, cases.mixed(12))
+                put(run, id, step=0, label=id, metrics=metrics)
     with open_run(path) as run:
         run.check_values()
         assert [snap.label for snap in run] == ["a", "c"]
@@ -356,8 +356,7 @@ def test_finishing_again_once_there_is_room(tmp_path, monkeypatch):
 
     for fails in ("reserve", "wait_for_disk"):
         run = RunWriter(path, inputs=INPUTS, overwrite=True)
-        with run.snapshot("s", step=0, label="end") as snapshot:
-            snapshot.write(0, INPUTS, cases.mixed(12))
+        put(run, "s", step=0, label="end")
         with monkeypatch.context() as full:
             full.setattr(writer, fails, no_space)
             with pytest.raises(OutputError, match="No space left"):
@@ -390,13 +389,11 @@ def test_complete_snapshots_that_a_killed_writer_left_are_not_replaced(tmp_path)
 def test_a_file_that_was_continued_gets_its_name_back(tmp_path):
     path = tmp_path / "run.h5"
     first = RunWriter(path, inputs=INPUTS)
-    with first.snapshot("first", step=0, label="init") as snapshot:
-        snapshot.write(0, INPUTS, cases.mixed(12))
+    put(first, "first", step=0, label="init")
     first.finish(interrupted=True)
     with pytest.raises(ZeroDivisionError), RunWriter(path, inputs=INPUTS, resume=True) as run:
         assert os.listdir(tmp_path) == ["run.h5.part"]
-        with run.snapshot("second", step=1, label="mid") as snapshot:
-            snapshot.write(0, INPUTS, cases.mixed(12))
+        put(run, "second", step=1, label="mid")
         raise ZeroDivisionError
     assert os.listdir(tmp_path) == ["run.h5"]
     with open_run(path) as run:
@@ -443,8 +440,7 @@ def test_a_snapshot_that_is_relabelled_is_complete_at_every_moment(tmp_path, mon
         raise KeyboardInterrupt
 
     with RunWriter(tmp_path / "run.h5", inputs=INPUTS) as run:
-        with run.snapshot("s", step=0, label="init") as snapshot:
-            snapshot.write(0, INPUTS, cases.mixed(12))
+        put(run, "s", step=0, label="init")
         with monkeypatch.context() as patch:
             patch.setattr(h5py.File, "flush", kept)
             run.relabel("s", "best", {"loss": 0.5})
@@ -500,8 +496,7 @@ def test_a_snapshot_costs_the_same_however_many_there_are(tmp_path, monkeypatch)
     with RunWriter(tmp_path / "run.h5", inputs=INPUTS) as run:
         for step in range(4):
             reads.clear()
-            with run.snapshot(f"{step}", step=step, label="") as snapshot:
-                snapshot.write(0, INPUTS, cases.mixed(12))
+            put(run, f"{step}", step=step, label="")
             run.relabel(f"{step}", "best", {})
             assert run.merge(f"{step}") is None
             assert run.complete_snapshots == tuple("0123"[: step + 1])
@@ -534,8 +529,7 @@ def test_factors_in_a_file_are_read_to_be_checked_and_to_be_written(tmp_path, mo
 def test_a_snapshot_that_is_not_there_is_said(id, tmp_path):
     """A `KeyError` of h5py came."""
     with RunWriter(tmp_path / "run.h5", inputs=INPUTS) as run:
-        with run.snapshot("end", step=0, label="") as snapshot:
-            snapshot.write(0, INPUTS, cases.mixed(12))
+        put(run, "end", step=0, label="")
         with contextlib.suppress(ZeroDivisionError), run.snapshot("begun", step=1, label=""):
             for call in (run.merge, run.read, lambda id: run.relabel(id, "best", {})):
                 with pytest.raises(
@@ -547,8 +541,7 @@ def test_a_snapshot_that_is_not_there_is_said(id, tmp_path):
 
 def test_a_file_that_was_finished_is_said_to_be(tmp_path):
     with RunWriter(tmp_path / "run.h5", inputs=INPUTS) as run:
-        with run.snapshot("end", step=0, label="") as snapshot:
-            snapshot.write(0, INPUTS, cases.mixed(12))
+        put(run, "end", step=0, label="")
     calls = (
         lambda: run.snapshot("late", step=1, label="").__enter__(),
         lambda: run.merge("end"),
