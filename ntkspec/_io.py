@@ -19,6 +19,8 @@ PIECE = 2**20  # bytes that are written at once to allocate a file
 def first_line(error: BaseException) -> str:
     """Return the first line of an exception's message, cut if it is long, or its type if it has none.
 
+    A line that ends with a colon is followed by the next one, which says what it announces.
+
     Args:
         error: any exception.
 
@@ -26,7 +28,8 @@ def first_line(error: BaseException) -> str:
         >>> first_line(ValueError("no such axis\\nsee the docs")), first_line(KeyError())
         ('no such axis', 'KeyError')
     """
-    line = (str(error).strip() or type(error).__name__).splitlines()[0]
+    line, *others = (str(error).strip() or type(error).__name__).splitlines()
+    line = " ".join([line, others[0].strip()]) if others and line.endswith(":") else line
     return line if len(line) <= LONGEST else f"{line[:LONGEST]}..."
 
 

@@ -19,7 +19,7 @@ from ntkspec.cluster.workers import SLURM, Cluster
 from ntkspec.commands.cli import DONE, FAILED, in_words, line_on_stderr, one_line, run_command
 from ntkspec.commands.progress import Say, progress
 from ntkspec.display import counted
-from ntkspec.errors import NtkspecError, UsageError
+from ntkspec.errors import KernelFileError, NtkspecError, UsageError
 from ntkspec.extras import needs_cluster
 from ntkspec.population.batch_request import Batch, read_batch
 from ntkspec.population.batch_request import make_parser as make_parser  # as every command has it
@@ -95,6 +95,9 @@ def _kernels(batch: Batch, folder: Path) -> int:
                     progress=say,
                     watch=workers.check,
                 )
+            except KernelFileError as error:
+                _pass_over(batch, error)
+                continue
             except NtkspecError as error:
                 workers.check()
                 failed += 1
@@ -125,7 +128,10 @@ def _analyse(batch: Batch, todo: Sequence[RunJob]) -> Counter[str]:
     if todo:
         with progress(quiet=batch.quiet) as say:
             for ended in _ends(batch.cluster, todo, counts, say):
-                if ended.error is not None:
+                if isinstance(ended.error, KernelFileError):
+                    counts["no run"] += 1
+                    _pass_over(batch, ended.error)
+                elif ended.error is not None:
                     counts["failed"] += 1
                     reason = _reason(ended.job.run, ended.error)
                     note_failure(batch.results, Failed(ended.job.run, reason), batch.job.settings)
@@ -135,6 +141,12 @@ def _analyse(batch: Batch, todo: Sequence[RunJob]) -> Counter[str]:
                     for statement in ended.answer.broken:
                         line_on_stderr(f"warning: {statement}")
     return counts
+
+
+def _pass_over(batch: Batch, error: KernelFileError) -> None:
+    """Say that a file is none to analyse: kernels may lie among the run files that they are of."""
+    if not batch.quiet:
+        line_on_stderr(f"passed over: {error.where}: {error.got}")
 
 
 def _reason(run: str, error: Exception) -> str:

@@ -165,6 +165,10 @@ class RunFileError(NtkspecError):
     """A run file that does not obey the contract in docs/run-format.md."""
 
 
+class KernelFileError(RunFileError):
+    """A file of kernels, as `ntkspec.write_kernels` makes them, where a run file should be."""
+
+
 class ReportFileError(NtkspecError):
     """A file that is not a report.json, or a damaged one."""
 

@@ -170,6 +170,35 @@ def test_a_result_that_was_damaged_is_made_again(runs, capsys):
     assert len(list(all_made(Path("results")))) == 4
 
 
+def test_a_report_that_was_cut_off_emptied_or_overwritten_is_made_again(runs, capsys):
+    """One that is in its place through a link, as git-annex has it, is not."""
+    one_process()
+    cut, empty, other, link = sorted(Path("results").glob("*/report.json"))
+    whole = [path.read_bytes() for path in (cut, empty, other)]
+    cut.write_bytes(whole[0][:500])
+    empty.write_bytes(b"")
+    other.write_text('{"format": "another"}\n')
+    link.rename("elsewhere.json")
+    link.symlink_to(Path("elsewhere.json").absolute())
+    capsys.readouterr()
+    assert one_process() == 0
+    assert "3 runs analysed, 1 there already" in capsys.readouterr().out
+    assert {read_report(path).runs[0].label for path in (cut, empty, other)} == {"net0", "net1"}
+
+
+def test_kernels_among_the_run_files_are_passed_over(runs, capsys):
+    """They are no runs that failed, and no page lists them."""
+    with ntkspec.open_run(runs / "p0" / "net0.h5") as run:
+        kernels = ntkspec.write_kernels(runs / "p0" / "kernels.h5", {"total": run["end"].jacobian})
+    assert one_process() == 0
+    captured = capsys.readouterr()
+    assert captured.err == f"passed over: {kernels}: a file of kernels\n"
+    assert "4 runs analysed, 0 there already, 0 failed" in captured.out
+    assert not Path("results/failed").exists()
+    assert one_process("-q") == 0
+    assert capsys.readouterr() == ("", "")
+
+
 def test_the_report_is_of_all_in_the_folder(runs):
     words = ["-o", "results", "--backend", "cpu"]
     one_process()

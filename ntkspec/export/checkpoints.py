@@ -96,20 +96,20 @@ def load_state(model: nn.Module, checkpoint: Checkpoint) -> None:
 
 
 def _require_alike(tensor: Tensor, other: Tensor, where: str) -> None:
-    """Raise `UsageError` unless `other` has the shape of the model's `tensor` and its kind of numbers."""
+    """Raise `UsageError` unless `other` has the kind of numbers of the model's `tensor` and its shape."""
+    if not can_hold(tensor, other):  # first, since a nested tensor has no shape
+        raise UsageError(
+            where,
+            expected=f"{kind_of(tensor)} numbers, as the model has them",
+            got=f"{kind_of(other)} ones ({str(other.dtype).removeprefix('torch.')})",
+            remedy="save the weights as they were trained, not converted, and make the model as it was then",
+        )
     if not nn.parameter.is_lazy(tensor) and tensor.shape != other.shape:
         raise UsageError(
             where,
             expected=f"shape {tuple(tensor.shape)}, as the model has it",
             got=str(tuple(other.shape)),
             remedy="let the factory build the model that was trained; ⟦--model-args⟧ gives it arguments",
-        )
-    if not can_hold(tensor, other):
-        raise UsageError(
-            where,
-            expected=f"{kind_of(tensor)} numbers, as the model has them",
-            got=f"{kind_of(other)} ones ({str(other.dtype).removeprefix('torch.')})",
-            remedy="save the weights as they were trained, before they were quantised or converted",
         )
 
 

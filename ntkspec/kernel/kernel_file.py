@@ -29,8 +29,9 @@ from ntkspec.errors import MemoryBudgetError, OutputError, UsageError, shown
 from ntkspec.kernel import tiles
 from ntkspec.kernel.assembly import Assembly
 from ntkspec.store.disk import writing
+from ntkspec.store.schema import KERNELS_FORMAT as FORMAT
 
-FORMAT, VERSION = "ntkspec-kernel", 1
+VERSION = 1
 KERNELS, DONE = "kernels", "done"
 
 

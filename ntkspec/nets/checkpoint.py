@@ -63,10 +63,19 @@ def load_checkpoint(path: str | Path) -> tuple[CoordinateNetwork, TrainConfig, i
 
 
 def kind_of(tensor: Tensor) -> str:
-    """Return which numbers a tensor holds: "floating-point", "complex" or, quantised or not, "whole" ones."""
-    if tensor.is_complex():
-        return "complex"
-    return "floating-point" if tensor.is_floating_point() else "whole"
+    """Return which numbers a tensor holds: "floating-point", "complex" or "whole" ones.
+
+    A tensor of another form is "meta", "nested", "quantised" or of a sparse layout, such as "sparse_coo".
+    """
+    kinds = {
+        "meta": tensor.is_meta,
+        "nested": tensor.is_nested,
+        "quantised": tensor.is_quantized,
+        str(tensor.layout).removeprefix("torch."): tensor.layout != torch.strided,
+        "complex": tensor.is_complex(),
+        "floating-point": tensor.is_floating_point(),
+    }
+    return next((kind for kind, held in kinds.items() if held), "whole")
 
 
 def can_hold(tensor: Tensor, other: Tensor) -> bool:
@@ -75,8 +84,8 @@ def can_hold(tensor: Tensor, other: Tensor) -> bool:
     PyTorch would convert one kind into another without a word. Whole numbers may be stored as
     floating-point ones, as where all tensors of a checkpoint were converted to save space, and in more bits.
     """
-    if kind_of(tensor) == "whole" and kind_of(other) != "complex":
-        with contextlib.suppress(RuntimeError):  # PyTorch's, of quantised and sparse tensors
+    if kind_of(tensor) == "whole" and kind_of(other) in ("whole", "floating-point"):
+        with contextlib.suppress(RuntimeError):  # PyTorch's, of types in which it cannot compute
             return torch.equal(other, other.to(tensor.dtype).to(other.dtype))
     return kind_of(tensor) == kind_of(other)
 

@@ -20,13 +20,14 @@ from ntkspec.machine.file_sign import Sign, sign_of
 from ntkspec.population.json_files import OTHER_SHAPE, read_json, write_json
 from ntkspec.population.report import Failed
 from ntkspec.report import Report
-from ntkspec.report.write import FOLDER, PAGE, write_data, write_everything
+from ntkspec.report.write import FOLDER, JSON, PAGE, write_data, write_everything
 from ntkspec.runs.analysis import RunSettings
 
 MADE = "made.json"
 FAILED = "failed"  # folder of the errors of runs that could not be analysed
 FORMAT = "ntkspec-results"  # of made.json
 DATA = FOLDER.files - {PAGE}
+END = b"}\n"  # of report.json, after which nothing comes
 RUN_FOLDER = replace(FOLDER, json=MADE, format=FORMAT, files=FOLDER.files | {MADE}, option="")
 LONGEST = 100  # bytes of a stem in the name of a folder, where file systems have room for 255
 
@@ -120,9 +121,19 @@ def find(results: Path, wanted: Made, *, pages: bool = False) -> Made | None:
 
 
 def is_whole(folder: Path, *, pages: bool) -> bool:
-    """Return whether a folder of results has all its files and, with `pages`, a page."""
+    """Return whether a folder of results has all its files, a whole report and, with `pages`, a page."""
     wanted = DATA | ({PAGE} if pages else set())
-    return all((folder / name).is_file() for name in wanted)
+    return all((folder / name).is_file() for name in wanted) and _is_report(folder / JSON)
+
+
+def _is_report(path: Path) -> bool:
+    """Return whether a file begins and ends as report.json does; one that was cut off or emptied does not."""
+    try:
+        with path.open("rb") as file:
+            file.seek(-len(END), os.SEEK_END)
+            return file.read() == END and FOLDER.is_json(path.resolve())
+    except OSError:  # shorter than that, or not readable
+        return False
 
 
 def all_made(results: Path) -> Iterator[Made]:

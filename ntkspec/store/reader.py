@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from ntkspec import sandbox
 from ntkspec.arguments.real_arrays import FLOATS, INTEGERS, Floats
 from ntkspec.display import Named, NotAnArray, counted, digits, html_table, listed
-from ntkspec.errors import RunFileError, named_path
+from ntkspec.errors import KernelFileError, RunFileError, named_path
 from ntkspec.machine.memory import budget_bytes
 from ntkspec.qualities import values_of
 from ntkspec.store import checks, digest, schema
@@ -46,8 +46,13 @@ class Run(NotAnArray, Named):
         self._budget = budget
         self._trial = trial
         where = str(path)
-        if checks.text(file, "format", where) != schema.FORMAT:
-            raise not_a_run_file(path, f"format {checks.text(file, 'format', where)!r}")
+        format = checks.text(file, "format", where)
+        if format == schema.KERNELS_FORMAT:
+            raise KernelFileError(
+                where, expected="a run file", got="a file of kernels", remedy="name the run file they are of"
+            )
+        if format != schema.FORMAT:
+            raise not_a_run_file(path, f"format {format!r}")
         version = checks.integer(file, "version", where, 0)
         if version not in schema.VERSIONS:
             raise RunFileError(

@@ -8,6 +8,7 @@ FORMAT = "ntkspec-run"
 VERSION = 1
 VERSION_OF_PAIRS = 2  # of files with a factor of pairs, which readers of version 1 cannot read
 VERSIONS = (VERSION, VERSION_OF_PAIRS)
+KERNELS_FORMAT = "ntkspec-kernel"  # of a file of kernels, which may lie among run files
 
 SAMPLES = "samples"
 INPUTS = "inputs"

@@ -59,6 +59,10 @@ class Compiled(nn.Module):  # as torch.compile's, which takes seconds to import
 def compiled(): return Compiled(nn.DataParallel(make()))
 def fails(): raise RuntimeError("first\\nsecond")
 def leaves(): raise SystemExit(7)
+class Picky(nn.Linear):
+    def _load_from_state_dict(self, state, prefix, local, strict, missing, others, errors):
+        errors.append("not today")
+def picky(): return nn.Sequential(Picky(2, 8), nn.ReLU(), nn.Linear(8, 3))
 class Leaves(nn.Linear):
     def __init__(self): super().__init__(2, 3)
     def forward(self, x): raise type("Stop", (BaseException,), {})("here")
@@ -347,11 +351,18 @@ def write_bad_checkpoints():
         torch.nn.Sequential(torch.nn.Linear(2, 9), torch.nn.ReLU(), torch.nn.Linear(9, 3)).state_dict(),
         "wide.pt",
     )
-    for name, weight in {
-        "int8": state["0.weight"].char(),
-        "complex": state["0.weight"].to(torch.complex64),
-    }.items():
-        torch.save({**state, "0.weight": weight}, f"{name}.pt")
+    weight = state["0.weight"]
+    with warnings.catch_warnings(action="ignore"):  # some forms are deprecated or new
+        for name, other in {
+            "int8": weight.char(),
+            "complex": weight.to(torch.complex64),
+            "sparse": weight.to_sparse(),
+            "csr": weight.to_sparse_csr(),
+            "meta": weight.to("meta"),
+            "nested": torch.nested.nested_tensor([*weight]),
+            "quantised": torch.quantize_per_tensor(weight, 0.1, 0, torch.qint8),
+        }.items():
+            torch.save({**state, "0.weight": other}, f"{name}.pt")
     torch.save({**state, "0.bias": state["0.bias"] * float("nan")}, "nan.pt")
     with warnings.catch_warnings(action="ignore"):  # torch.jit is deprecated
         torch.jit.script(torch.nn.Linear(2, 2)).save("script.pt")
@@ -377,6 +388,11 @@ CHECKPOINTS = {
     "wide.pt": "wide.pt: 0.weight: expected shape (8, 2), as the model has it, got (9, 2)",
     "int8.pt": "0.weight: expected floating-point numbers, as the model has them, got whole ones (int8)",
     "complex.pt": "0.weight: expected floating-point numbers, as the model has them, got complex ones",
+    "sparse.pt": "0.weight: expected floating-point numbers, as the model has them, got sparse_coo ones",
+    "csr.pt": "got sparse_csr ones (float32); save the weights as they were trained, not converted",
+    "meta.pt": "got meta ones (float32)",
+    "nested.pt": "got nested ones (float32)",
+    "quantised.pt": "got quantised ones (qint8)",
     "nan.pt": "nan.pt: parameter 0.bias: expected finite numbers, got NaN or Inf in 8 of 8 places",
     "script.pt": "got a TorchScript archive",
     "step-3.pt": "expected each checkpoint once, got step-3.pt",
@@ -402,6 +418,9 @@ def test_what_is_no_checkpoint_of_the_model(folder, capsys):
         assert words in refused(capsys, "--checkpoint", name), name  # after one that is good
     assert "expected a model that the checkpoint determines" in refused(
         capsys, model="field:Drawn", checkpoint="drawn.pt"
+    )
+    assert "got RuntimeError: Error(s) in loading state_dict for Sequential: not today; let" in refused(
+        capsys, model="field:picky"
     )
 
 
