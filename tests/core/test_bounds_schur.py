@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import ntkspec
+from ntkspec.errors import UsageError
 from ntkspec.jacobian import DenseFactor, Jacobian, SparseFactor
 from ntkspec.spectral import bounds
 from ntkspec.spectral.bounds import schur
