@@ -9,8 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ntkspec import summation
-from ntkspec.backend import Precision
-from ntkspec.backend.protocol import Array
+from ntkspec.backend import Array, Precision
 from ntkspec.kernel.problem import Kernel
 from ntkspec.spectral.accuracy import ErrorModel, magnitude_of
 from ntkspec.spectral.record import Method, Spectrum
