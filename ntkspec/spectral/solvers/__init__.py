@@ -16,7 +16,7 @@ from importlib import import_module
 from typing import get_args
 
 from ntkspec.spectral.record import Method
-from ntkspec.spectral.solvers.protocol import Need, Solver
+from ntkspec.spectral.solvers.base import Need, Solver
 
 SOLVERS: Mapping[Method, Solver] = {
     name: import_module(f"{__name__}.{name}").SOLVER for name in get_args(Method)
