@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Literal, get_args
 
+from ntkspec.backend.arrays import Array
+from ntkspec.backend.base import Backend, BackendName
 from ntkspec.backend.cpu import CpuBackend
-from ntkspec.backend.protocol import Array, Backend, BackendName
 from ntkspec.errors import BackendError, not_one_of
 from ntkspec.jacobian import Precision
 

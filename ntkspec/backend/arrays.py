@@ -1,26 +1,23 @@
-"""The methods that the CPU and the GPU backend share, written once for NumPy with SciPy and for CuPy."""
+"""Arrays and matrices of a backend: what is written once for NumPy with SciPy and for CuPy."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from ntkspec.backend.protocol import Array, Matrices, R, T
 from ntkspec.jacobian import Matrix
 from ntkspec.summation import pairwise, panel_of, panels
+
+Array: TypeAlias = Any  # of NumPy or CuPy, or a CSR matrix of SciPy or CuPy, which have no types
 
 # Cost of one pair of sparse rows with entries in a common column, in multiplications of a dense product.
 MEETING = 256
 WIDEST = 1024  # columns of a sparse factor that may be written out as a dense panel
 STRIP_BYTES = 2**25  # of a kernel, in one pass over it
-# A QR of the triangle stacked above k N transposed columns takes (2 k + 4/3) N^3 operations, where 2 k N^3
-# would be enough. A large k wastes the least: a quarter of the work at k = 2, five sixths at k = 1/8.
-TALL = 2  # k, if there is room
-FOLDS = 8  # most folds for as many columns as the kernel has rows
 
 
 def strips(matrix: Array) -> Iterator[slice]:
@@ -31,35 +28,34 @@ def strips(matrix: Array) -> Iterator[slice]:
 
 
 class ArrayBackend:
-    """The methods of `Backend` that are the same for NumPy and CuPy."""
+    """The part of a backend that computes with arrays, and with matrices that are dense or CSR.
 
-    tile: int = 4096
-    piece_bytes: int = 2**28  # large, since each piece costs kernel launches on a device
+    A device array is in the memory where the backend computes. Long sums of dense products are added in
+    panels, see `ntkspec.summation`, to keep rounding errors small.
+
+    Args:
+        xp: the array module, NumPy or CuPy.
+        sparse: its module of sparse matrices.
+    """
 
     def __init__(self, xp: ModuleType, sparse: ModuleType) -> None:
         self.xp = xp
         self.sparse = sparse
 
-    @property
-    def device(self) -> str:
-        """See `Backend.device`."""
-        return ""
-
-    @property
-    def workers(self) -> int:
-        """See `Backend.workers`."""
-        return 1
-
     # -- arrays
 
     def put(self, matrix: Matrix, dtype: DTypeLike) -> Array:
-        """See `Backend.put`."""
+        """Return a host matrix, dense or CSR, as a device matrix of `dtype`; copy it only if necessary."""
         if isinstance(matrix, np.ndarray):
             return self.xp.asarray(matrix, dtype=dtype)
         return self.sparse.csr_matrix(matrix.astype(dtype))
 
     def put_for_tiles(self, matrix: Matrix, dtype: DTypeLike, *, dense: bool | None = None) -> Array:
-        """See `Backend.put_for_tiles`."""
+        """Return a host matrix, dense or CSR, as a device matrix in the form that `rows` expects.
+
+        Args:
+            dense: whether to convert a sparse matrix to a dense one; default: as `dense_pays` returns.
+        """
         if isinstance(matrix, np.ndarray):
             return self.put(matrix, dtype)
         if dense is None:
@@ -68,28 +64,23 @@ class ArrayBackend:
         return self.put(matrix.toarray() if dense else matrix, dtype)
 
     def dense_pays(self, entries: NDArray[np.int64], rows: int) -> bool:
-        """See `Backend.dense_pays`; True for coarse levels of a grid, for instance."""
+        """Return whether products with a sparse matrix are faster if it is converted to a dense one.
+
+        This holds if nearly every pair of its rows has entries in a common column, as in coarse levels of a
+        grid.
+
+        Args:
+            entries: (columns,), the number of rows with an entry in each column.
+            rows: number of rows of the matrix.
+        """
         if len(entries) > WIDEST:
             return False
         meetings = float((entries.astype(np.float64) ** 2).sum())
         return MEETING * meetings > float(rows) ** 2 * len(entries)
 
     def rows(self, matrix: Array, which: slice | NDArray[Any]) -> Array:
-        """See `Backend.rows`."""
+        """Return some rows of a device matrix in the form that `Backend.add_tile` expects."""
         return matrix[which]
-
-    def scratch(self, name: str, shape: tuple[int, ...], dtype: DTypeLike) -> Array:
-        """See `Backend.scratch`."""
-        return self.xp.empty(shape, dtype)
-
-    def room(self, budget: int) -> int:
-        """See `Backend.room`."""
-        return budget
-
-    def each(self, work: Callable[[T], R], tasks: Sequence[T]) -> Iterator[R]:
-        """See `Backend.each`."""
-        for task in tasks:
-            yield work(task)
 
     # -- matrices, dense or CSR
 
@@ -105,25 +96,43 @@ class ArrayBackend:
         return pairwise(len(slices), lambda i, _: x[:, slices[i]] @ y[:, slices[i]].T)
 
     def product(self, x: Array, y: Array) -> Array:
-        """See `Backend.product`."""
+        """Compute x y; if x is dense, long sums are added in panels."""
         if self.sparse.issparse(x):
             return x @ y
         slices = panels(x.shape[1])
         return pairwise(len(slices), lambda i, _: x[:, slices[i]] @ y[slices[i]])
 
     def is_sparse(self, matrix: Array) -> bool:
-        """See `Backend.is_sparse`."""
+        """Return whether a device matrix is CSR."""
         return bool(self.sparse.issparse(matrix))
 
     def stack(self, matrix: Array, vectors: Array) -> Array:
-        """See `Backend.stack`."""
+        """Compute diag(v) matrix for each of the m columns v of `vectors`, with interleaved columns.
+
+        Column j m + k of the result is column j of the matrix times vector k, elementwise.
+
+        Args:
+            matrix: (rows, w); it may be CSR only if m = 1.
+            vectors: (rows, m).
+
+        Returns:
+            (rows, w m).
+        """
         if self.sparse.issparse(matrix):
             return self._scaled(matrix, self.xp.ascontiguousarray(vectors[:, 0]))
         rows, width = matrix.shape
         return (matrix[:, :, None] * vectors[:, None, :]).reshape(rows, width * vectors.shape[1])
 
     def stack_sums(self, stack: Array, matrix: Array, count: int) -> Array:
-        """See `Backend.stack_sums`."""
+        """Compute row by row the inner products of a matrix with m = `count` stacked matrices.
+
+        Args:
+            stack: (rows, w m), with columns in the order of the method `stack`; it may be CSR only if m = 1.
+            matrix: (rows, w). If both are dense, long sums are added in panels.
+
+        Returns:
+            (rows, m).
+        """
         if self.sparse.issparse(matrix):
             return self.row_sums(stack, matrix)[:, None]
         rows, width = matrix.shape
@@ -135,7 +144,10 @@ class ArrayBackend:
         return pairwise(len(slices), products)
 
     def transposed_product(self, x: Array, y: Array, panel: int) -> Array:
-        """See `Backend.transposed_product`; one batched product multiplies all panels."""
+        """Compute x^T y. If x is dense, add in panels of `panel` rows, pairwise; if it is CSR, in order.
+
+        One batched product multiplies all panels.
+        """
         rows, (full, rest) = x.shape[0], divmod(x.shape[0], panel)
         if rows <= panel or self.sparse.issparse(x):
             return x.T @ y
@@ -151,7 +163,10 @@ class ArrayBackend:
         return sums[0]
 
     def row_sums(self, x: Array, y: Array) -> Array:
-        """See `Backend.row_sums`."""
+        """Compute the inner product of row i of x with row i of y, for every i; (rows,).
+
+        If both are dense, long sums are added in panels.
+        """
         if self.sparse.issparse(x):
             return self.xp.asarray(x.multiply(y).sum(axis=1)).ravel()
         if self.sparse.issparse(y):
@@ -162,9 +177,10 @@ class ArrayBackend:
         )
 
     def row_norms(self, matrix: Array) -> Array:
-        """See `Backend.row_norms`; each row is scaled by its largest number before it is squared.
+        """Compute the Euclidean norm of each row (rows,), without underflow; no entry may be negative.
 
-        The scale is a normal number, since the reciprocal of a subnormal one overflows.
+        Each row is scaled by its largest number before it is squared. The scale is a normal number, since the
+        reciprocal of a subnormal one overflows.
         """
         if not matrix.shape[1]:
             return self.xp.zeros((matrix.shape[0],), np.float64)
@@ -182,12 +198,12 @@ class ArrayBackend:
         return scale * self.xp.sqrt(squares)
 
     def columns(self, matrix: Array, which: slice) -> Array:
-        """See `Backend.columns`."""
+        """Return some columns as a dense array."""
         columns = matrix[:, which]
         return columns.toarray() if self.sparse.issparse(columns) else columns
 
     def numbers(self, matrix: Array) -> Array:
-        """See `Backend.numbers`."""
+        """Return the stored numbers of a matrix as a vector, in any order; in CSR only nonzero entries."""
         return (matrix.data if self.sparse.issparse(matrix) else matrix).ravel()
 
     def _scaled(self, matrix: Array, weights: Array) -> Array:
@@ -197,61 +213,3 @@ class ArrayBackend:
         rows = matrix.shape[0]
         starts = self.xp.arange(rows + 1, dtype=matrix.indices.dtype)
         return type(matrix)((weights, starts[:-1], starts), shape=(rows, rows)) @ matrix
-
-    # -- loops
-
-    def absolute_product(self, kernel: Array, vector: Array) -> Array:
-        """See `Backend.absolute_product`; computed for a few rows at a time."""
-        product = self.xp.empty((len(kernel),), kernel.dtype)
-        for rows in strips(kernel):
-            strip = self.xp.abs(kernel[rows])
-            diagonal = self.xp.arange(len(strip))
-            strip[diagonal, rows.start + diagonal] = 0
-            product[rows] = strip @ vector
-        return product
-
-    def add_tile(self, tile: Array, left: Matrices | None, right: Matrices, repeat: int) -> None:
-        """See `Backend.add_tile`."""
-        product = self.dense_gram(*right)
-        if left is not None:
-            ti, tj = left[0].shape[0], left[1].shape[0]
-            view = product.reshape(ti, repeat, tj, repeat)
-            view *= self.dense_gram(*left)[:, None, :, None]
-        tile += product
-
-    def insert(self, kernel: Array, row: int, column: int, tile: Array) -> None:
-        """See `Backend.insert`."""
-        height, width = tile.shape
-        kernel[row : row + height, column : column + width] = tile
-
-    def store(self, kernel: Array, row: int, column: int, tile: Array) -> None:
-        """See `Backend.store`."""
-        if row == column:
-            tile = self.xp.tril(tile) + self.xp.tril(tile, -1).T
-        self.insert(kernel, row, column, tile)
-        self.insert(kernel, column, row, tile.T)
-
-    # -- dense solvers
-
-    def fold(self, triangle: Array, waiting: list[Array]) -> Array:
-        """See `Backend.fold`. CuPy returns a view of a larger array; the copy lets that array be freed."""
-        return self.xp.linalg.qr(self._stacked(triangle, waiting), mode="r").copy()
-
-    def _stacked(self, triangle: Array, waiting: list[Array]) -> Array:
-        """Return the triangle stacked above the transposed panels; empty their list to free them."""
-        stacked = self.xp.concatenate([triangle, *(panel.T for panel in waiting)])
-        waiting.clear()
-        return stacked
-
-    def fold_columns(self, rows: int, room: int) -> int:
-        """See `Backend.fold_columns`."""
-        fit = (room // (8 * rows) - 3 * rows) // 3
-        return max(min(TALL * rows, fit), rows // FOLDS)
-
-    def fold_bytes(self, rows: int, columns: int) -> int:
-        """See `Backend.fold_bytes`: the triangle, the stacked matrix, and CuPy's copy of it."""
-        return 8 * rows * (rows + 2 * (rows + 3 * columns // 2))
-
-    def fold_sums(self, rows: int, columns: int) -> int:
-        """See `Backend.fold_sums`: this QR does not skip the zeros of the triangle."""
-        return rows + 3 * columns // 2

@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Protocol
 
+from ntkspec.backend.arrays import Array
 from ntkspec.backend.in_place import DeviceInPlace
-from ntkspec.backend.protocol import Array
 
 COLLECTED = 512  # most columns of V that are collected before they are subtracted
 SHARE = 16  # strips of the update: more of them compute less above the diagonal, which is not needed

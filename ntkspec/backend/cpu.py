@@ -18,8 +18,8 @@ import threadpoolctl
 from numpy.typing import DTypeLike, NDArray
 
 from ntkspec.backend import lapack, loops, two_stage
-from ntkspec.backend.arrays import FOLDS, ArrayBackend
-from ntkspec.backend.protocol import Array, BackendName, Matrices, R, T, solver_failed
+from ntkspec.backend.arrays import Array
+from ntkspec.backend.base import FOLDS, Backend, BackendName, Matrices, R, T, solver_failed
 from ntkspec.errors import BackendError
 from ntkspec.jacobian import Matrix
 from ntkspec.summation import NARROW, pairwise, panel_of, panels
@@ -51,7 +51,7 @@ class CsrRows:
         return columns.astype(np.int64), np.append(starts, len(order)), rows[order], self.csr.data[order]
 
 
-class CpuBackend(ArrayBackend):
+class CpuBackend(Backend):
     """NumPy, SciPy and Numba; tiles are computed by as many threads as BLAS may use."""
 
     name: BackendName = "cpu"

@@ -19,12 +19,11 @@ from types import ModuleType
 import numpy as np
 from numpy.typing import DTypeLike
 
-from ntkspec.backend.arrays import strips
+from ntkspec.backend.arrays import Array, strips
 from ntkspec.backend.band import collected, to_band
 from ntkspec.backend.device_kernels import C_TYPES, DeviceKernels, rows_apart
 from ntkspec.backend.in_place import DeviceInPlace
 from ntkspec.backend.mixing import mix
-from ntkspec.backend.protocol import Array
 
 # Of the band. The kernels can do 32, too: the chase is then faster, and the products are slower.
 WIDTH = 64

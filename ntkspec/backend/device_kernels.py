@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ntkspec.backend.protocol import Array
+from ntkspec.backend.arrays import Array
 
 C_TYPES = {"float32": "float", "float64": "double"}
 

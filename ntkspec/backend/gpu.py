@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from ntkspec.backend.arrays import FOLDS, ArrayBackend
+from ntkspec.backend.arrays import Array
+from ntkspec.backend.base import FOLDS, Backend, BackendName, Matrices, solver_failed
 from ntkspec.backend.cpu import CpuBackend
 from ntkspec.backend.device_eigenvalues import DeviceEigenvalues
 from ntkspec.backend.device_kernels import C_TYPES, DeviceKernels, rows_apart
 from ntkspec.backend.in_place import DeviceInPlace
-from ntkspec.backend.protocol import Array, BackendName, Matrices, solver_failed
 from ntkspec.errors import BackendError, MemoryBudgetError
 from ntkspec.jacobian import Matrix
 from ntkspec.machine.memory import SHARE
@@ -43,7 +43,7 @@ XSYEVD_LIMIT = 23_000  # rows
 XSYEVD_MENDED = 13_000  # CUDA 13.0, as the runtime writes its version
 
 
-class GpuBackend(ArrayBackend):
+class GpuBackend(Backend):
     """Computes with cuBLAS, cuSPARSE and cuSOLVER through CuPy, and with our own CUDA kernels.
 
     Raises:
@@ -113,7 +113,7 @@ class GpuBackend(ArrayBackend):
             kernel(grid, (THREADS,), (tile, rows_apart(tile), factor, product, *sizes))
 
     def dense_gram(self, x: Array, y: Array) -> Array:
-        """See `ArrayBackend.dense_gram`; cuBLAS adds the product of each panel to the sum."""
+        """See `Backend.dense_gram`; cuBLAS adds the product of each panel to the sum."""
         slices = panels(x.shape[1], panel_of(max(x.shape[0], y.shape[0])))
         if self.sparse.issparse(x) or self.sparse.issparse(y) or len(slices) > IN_ORDER:
             return super().dense_gram(x, y)

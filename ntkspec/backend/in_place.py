@@ -11,7 +11,7 @@ from types import ModuleType
 
 import numpy as np
 
-from ntkspec.backend.protocol import Array
+from ntkspec.backend.arrays import Array
 
 TURNED, AS_IS = 1, 0  # cuBLAS' CUBLAS_OP_T and CUBLAS_OP_N
 

@@ -6,7 +6,7 @@ import functools
 import threading
 from collections.abc import Callable
 
-from ntkspec.backend.protocol import Array
+from ntkspec.backend.arrays import Array
 
 MIRROR = 32  # rows and columns of a patch that is transposed at once: it stays in the nearest cache
 

@@ -14,8 +14,7 @@ from types import ModuleType
 import numpy as np
 from numpy.typing import DTypeLike
 
-from ntkspec.backend.arrays import STRIP_BYTES, strips
-from ntkspec.backend.protocol import Array
+from ntkspec.backend.arrays import STRIP_BYTES, Array, strips
 
 
 def mixing_bytes(rows: int, dtype: DTypeLike) -> int:

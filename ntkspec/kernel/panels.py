@@ -44,11 +44,6 @@ def folds(kernel: Kernel) -> int:
     return len(kernel.rows.blocks) + 2 * kernel.touched_width // kernel.fact(panel_width)
 
 
-def fold_sums(kernel: Kernel) -> int:
-    """Return the length of the sums in a fold; see `Backend.fold_sums`."""
-    return kernel.backend.fold_sums(kernel.size, kernel.fact(panel_width))
-
-
 def panel_width(kernel: Kernel) -> int:
     """Choose how many columns of J are folded at once.
 

@@ -35,8 +35,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ntkspec import summation
-from ntkspec.backend import Backend
-from ntkspec.backend.protocol import Array
+from ntkspec.backend import Array, Backend
 from ntkspec.jacobian import Pair
 from ntkspec.kernel.problem import Kernel
 from ntkspec.kernel.term import Term, TermOperator, apply

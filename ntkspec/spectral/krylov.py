@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse.linalg import ArpackError, ArpackNoConvergence, LinearOperator, eigsh
 
-from ntkspec.backend.protocol import solver_failed
+from ntkspec.backend.base import solver_failed
 
 SMALL = 256  # rows up to which all of K is computed, by N products
 SHARE = 4  # likewise up to this many times k: a Krylov space would be nearly as large

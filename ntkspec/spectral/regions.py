@@ -96,11 +96,11 @@ def regions(jacobian: Jacobian, outputs: Outputs = "trace") -> Regions | None:
     }
     if encoding is None and not grids:
         return None
-    alone = [_span(rows, None if encoding is None else encoding[rows], loaded.dtype) for rows in members]
+    alone = [_span(rows, encoding, [], loaded.dtype) for rows in members]
     ways = [_stored(loaded, outputs, labels, alone, frozenset(grids))]
     at_most, reason = _of_network(loaded, outputs, ways[0].disobeying, encoding, counts)
     if grids:
-        spans = [_span(rows, _inputs(encoding, list(grids.values()), rows), loaded.dtype) for rows in members]
+        spans = [_span(rows, encoding, list(grids.values()), loaded.dtype) for rows in members]
         ways.append(_stored(loaded, outputs, labels, spans, frozenset()))
     stored = min(ways, key=lambda way: way.independent)
     return Regions(at_most, reason, stored.independent, stored.rest, ways[-1].disobeying)
@@ -238,21 +238,44 @@ def _residuals(
     return lost
 
 
-def _span(rows: NDArray[np.intp], inputs: NDArray[np.float64] | None, dtype: np.dtype[Any]) -> _Span:
-    """Find the independent directions among the inputs (m, w) of a region; for None all rows are independent.
+def _span(
+    rows: NDArray[np.intp], encoding: NDArray[np.float64] | None, grids: list[Factor], dtype: np.dtype[Any]
+) -> _Span:
+    """Find the independent directions among the inputs of a region's m samples.
 
     Rows and columns are scaled to one first, so that small ones count as much as large ones.
     """
-    m = len(rows)
-    if m == 1 or inputs is None or not _affordable(m, inputs.shape[1]):
-        return _Span(rows, np.zeros((m, 1), np.int64), None)
+    inputs = _inputs(rows, encoding, grids)
+    if inputs is None:
+        return _Span(rows, np.zeros((len(rows), 1), np.int64), None)
     largest = np.abs(inputs).max(axis=1, keepdims=True, initial=0)
     exponents = np.frexp(largest)[1].astype(np.int64)
     scaled = np.ldexp(inputs, -exponents)
     columns = np.abs(scaled).max(axis=0, initial=0)
     left, values, _ = np.linalg.svd(scaled[:, columns > 0] / columns[columns > 0], full_matrices=False)
     rank = int(np.count_nonzero(values > PLAUSIBLE[dtype] * values.max(initial=0)))
-    return _Span(rows, exponents, left[:, :rank] if rank < m else None)
+    return _Span(rows, exponents, left[:, :rank] if rank < len(rows) else None)
+
+
+def _inputs(
+    rows: NDArray[np.intp], encoding: NDArray[np.float64] | None, grids: list[Factor]
+) -> NDArray[np.float64] | None:
+    """Return what gradients of a region are linear in (m, w): encodings, and weights of the touched nodes.
+
+    None where all rows count as independent: for a single sample, where nothing is known, and where finding
+    the independent directions would cost too much.
+    """
+    m = len(rows)
+    if m == 1:
+        return None
+    parts = [] if encoding is None else [encoding[rows]]
+    nodes = sum(
+        int(np.count_nonzero(np.unique(grid.nodes[rows]) >= 0)) for grid in grids if grid.nodes is not None
+    )
+    w = nodes + sum(part.shape[1] for part in parts)
+    if not (parts or grids) or m * w * min(m, w) > SPAN_FLOPS:
+        return None
+    return np.concatenate([*parts, *(grid.compact_rows(rows) for grid in grids)], axis=1)
 
 
 def _encoding(jacobian: Jacobian) -> NDArray[np.float64] | None:
@@ -262,30 +285,6 @@ def _encoding(jacobian: Jacobian) -> NDArray[np.float64] | None:
         return None
     varying = columns[:, (columns != columns[0]).any(axis=0)]
     return np.column_stack([varying, np.ones(len(varying))])
-
-
-def _inputs(
-    encoding: NDArray[np.float64] | None, grids: list[Factor], rows: NDArray[np.intp]
-) -> NDArray[np.float64] | None:
-    """Return what gradients of a region are linear in (m, w): encodings, and weights of the touched nodes.
-
-    None for a single sample, and where finding the independent directions would cost too much.
-    """
-    if len(rows) == 1:
-        return None
-    width = 0 if encoding is None else encoding.shape[1]
-    nodes = sum(
-        int(np.count_nonzero(np.unique(grid.nodes[rows]) >= 0)) for grid in grids if grid.nodes is not None
-    )
-    if not _affordable(len(rows), width + nodes):
-        return None
-    parts = [] if encoding is None else [encoding[rows]]
-    return np.concatenate([*parts, *(grid.compact_rows(rows) for grid in grids)], axis=1)
-
-
-def _affordable(m: int, w: int) -> bool:
-    """Return whether a singular value decomposition of (m, w) costs little."""
-    return m * w * min(m, w) <= SPAN_FLOPS
 
 
 def _norms(rows: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -8,7 +8,7 @@
 | cholesky | r rows of K, if r < N | eps lambda_max         | N r + r^2 + factors   |
 | lanczos  | K v, never assembled  | the largest k          | N k + factors         |
 
-To add a solver, add a file here that defines `SOLVER`, and its name to `ntkspec.spectral.eigenvalues.Method`.
+To add a solver, add a file here that defines `SOLVER`, and its name to `ntkspec.spectral.record.Method`.
 """
 
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ from importlib import import_module
 from typing import get_args
 
 from ntkspec.spectral.record import Method
-from ntkspec.spectral.solvers.protocol import Need, Solver
+from ntkspec.spectral.solvers.base import Need, Solver
 
 SOLVERS: Mapping[Method, Solver] = {
     name: import_module(f"{__name__}.{name}").SOLVER for name in get_args(Method)

@@ -8,10 +8,9 @@ from ntkspec import summation
 from ntkspec.kernel.low_rank import factorise, largest_rank
 from ntkspec.kernel.problem import Kernel
 from ntkspec.spectral.accuracy import FLOAT64, ErrorModel, gram_errors, magnitude_of, norm_bound
-from ntkspec.spectral.record import Method, Spectrum
-from ntkspec.spectral.solvers.protocol import (
+from ntkspec.spectral.record import Spectrum
+from ntkspec.spectral.solvers.base import (
     Need,
-    Promises,
     Solver,
     padded,
     square,
@@ -20,13 +19,13 @@ from ntkspec.spectral.solvers.protocol import (
 )
 
 
-class Cholesky(Promises):
+class Cholesky(Solver):
     """A solver that factorises K = M^T M + rest by pivoted Cholesky and returns the eigenvalues of M M^T.
 
     They are off by at most the trace of the rest.
     """
 
-    name: Method = "cholesky"
+    name = "cholesky"
     declines = (
         "a kernel whose numerical rank is below half its size, and memory for that many rows",
         "one with more to resolve, a rest that falls slowly or is lost, or all zeros, or too little memory",
@@ -74,4 +73,4 @@ def rank_bytes(kernel: Kernel, rank: int) -> int:
     return int(FLOAT64.itemsize * (rank * kernel.size + squares) + stored)
 
 
-SOLVER: Solver = Cholesky()
+SOLVER = Cholesky()

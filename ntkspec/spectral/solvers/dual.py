@@ -8,10 +8,9 @@ from ntkspec import summation
 from ntkspec.kernel.panels import column_panels
 from ntkspec.kernel.problem import Kernel
 from ntkspec.spectral.accuracy import FLOAT64, PRODUCT, ErrorModel, magnitude_of, solver_error
-from ntkspec.spectral.record import Method, Spectrum
-from ntkspec.spectral.solvers.protocol import (
+from ntkspec.spectral.record import Spectrum
+from ntkspec.spectral.solvers.base import (
     Need,
-    Promises,
     Solver,
     padded,
     square,
@@ -20,10 +19,10 @@ from ntkspec.spectral.solvers.protocol import (
 )
 
 
-class Dual(Promises):
+class Dual(Solver):
     """A solver that forms J as a dense matrix: J^T J (p x p) has the nonzero eigenvalues of K = J J^T."""
 
-    name: Method = "dual"
+    name = "dual"
 
     def need(self, kernel: Kernel, k: int | None = None, *, vectors: bool = False) -> Need:
         """See `Solver.need`."""
@@ -57,4 +56,4 @@ class Dual(Promises):
         return stated_spectrum(self, kernel, padded(values, kernel.size), errors)
 
 
-SOLVER: Solver = Dual()
+SOLVER = Dual()

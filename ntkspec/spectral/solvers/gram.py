@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from ntkspec.backend import Precision
 from ntkspec.errors import MemoryBudgetError
 from ntkspec.kernel.assembly import Assembly, Beside, least_bytes
 from ntkspec.kernel.problem import Kernel
 from ntkspec.machine.memory import format_bytes
 from ntkspec.spectral.accuracy import ErrorModel, gram_errors, magnitude_of
-from ntkspec.spectral.record import Method, Spectrum
-from ntkspec.spectral.solvers.protocol import Need, Promises, Solver, stated_spectrum
+from ntkspec.spectral.record import Spectrum
+from ntkspec.spectral.solvers.base import Need, Solver, stated_spectrum
 
 
-class Gram(Promises):
+class Gram(Solver):
     """A solver that forms K and gives it to a symmetric eigenvalue solver, which overwrites it."""
 
-    name: Method = "gram"
+    name = "gram"
     vectors = True
-    precisions: tuple[Precision, ...] = ("float64", "float32")
+    precisions = ("float64", "float32")
 
     def need(self, kernel: Kernel, k: int | None = None, *, vectors: bool = False) -> Need:
         """See `Solver.need`."""
@@ -53,4 +52,4 @@ def _solving(kernel: Kernel, vectors: bool) -> Beside:
     return lambda backend: backend.eigvalsh_bytes(kernel.size, kernel.dtype)
 
 
-SOLVER: Solver = Gram()
+SOLVER = Gram()

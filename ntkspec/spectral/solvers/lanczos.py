@@ -13,16 +13,16 @@ from ntkspec.kernel.problem import Kernel
 from ntkspec.machine.memory import require
 from ntkspec.spectral.accuracy import FLOAT64, PRODUCT, ErrorModel, magnitude_of, solver_error
 from ntkspec.spectral.krylov import largest, takes_whole, vector_bytes
-from ntkspec.spectral.record import Method, Spectrum
-from ntkspec.spectral.solvers.protocol import Need, Promises, Solver, stated_spectrum
+from ntkspec.spectral.record import Spectrum
+from ntkspec.spectral.solvers.base import Need, Solver, stated_spectrum
 
 LANCZOS_K = 100  # eigenvalues unless `k` says how many
 
 
-class Lanczos(Promises):
+class Lanczos(Solver):
     """A solver that builds Krylov spaces from products K v, until it finds no larger eigenvalue."""
 
-    name: Method = "lanczos"
+    name = "lanczos"
     vectors = True
     complete = False
 
@@ -67,4 +67,4 @@ class Lanczos(Promises):
         return stated_spectrum(self, kernel, ritz.values * scale, errors, ritz.vectors if vectors else None)
 
 
-SOLVER: Solver = Lanczos()
+SOLVER = Lanczos()

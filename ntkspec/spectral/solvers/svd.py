@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-from ntkspec.kernel.panels import (
-    factor_bytes,
-    fold_sums,
-    folds,
-    panel_width,
-    triangle_bytes,
-    triangular_factor,
-)
+from ntkspec.kernel.panels import factor_bytes, folds, panel_width, triangle_bytes, triangular_factor
 from ntkspec.kernel.problem import Kernel
 from ntkspec.spectral.accuracy import FLOAT64, ErrorModel, magnitude_of, svd_errors
-from ntkspec.spectral.record import Method, Spectrum
-from ntkspec.spectral.solvers.protocol import Need, Promises, Solver, stated_spectrum
+from ntkspec.spectral.record import Spectrum
+from ntkspec.spectral.solvers.base import Need, Solver, stated_spectrum
 
 
-class Svd(Promises):
+class Svd(Solver):
     """A solver that folds J^T into a triangle R, panel by panel: the singular values of R are those of J."""
 
-    name: Method = "svd"
+    name = "svd"
     vectors = True
 
     def need(self, kernel: Kernel, k: int | None = None, *, vectors: bool = False) -> Need:
@@ -33,7 +26,8 @@ class Svd(Promises):
 
     def errors(self, kernel: Kernel) -> ErrorModel:
         """See `Solver.errors`."""
-        return svd_errors(kernel.fact(magnitude_of), folds(kernel), fold_sums(kernel))
+        fold_sums = kernel.backend.fold_sums(kernel.size, kernel.fact(panel_width))
+        return svd_errors(kernel.fact(magnitude_of), folds(kernel), fold_sums)
 
     def solve(self, kernel: Kernel, k: int | None = None, *, vectors: bool = False) -> Spectrum:
         """See `Solver.solve`."""
@@ -48,4 +42,4 @@ class Svd(Promises):
         return stated_spectrum(self, kernel, values**2, errors, columns)
 
 
-SOLVER: Solver = Svd()
+SOLVER = Svd()

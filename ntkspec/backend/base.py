@@ -2,94 +2,61 @@
 
 Algorithms are written once, for the array module `xp` (NumPy or CuPy) of a backend. A backend also copies
 arrays to its memory, and provides operations that differ for dense and sparse matrices, dense solvers, and a
-few loops for which array functions are too slow.
+few loops for which array functions are too slow. What is not abstract is what a GPU does; the CPU has faster
+ways for some of it.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from types import ModuleType
-from typing import Any, Literal, Protocol, TypeAlias, TypeVar
+from typing import Any, Literal, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from ntkspec.backend.arrays import Array, ArrayBackend, strips
 from ntkspec.errors import BackendError
-from ntkspec.jacobian import Matrix
 
-Array: TypeAlias = Any  # of NumPy or CuPy, or a CSR matrix of SciPy or CuPy, which have no types
 Matrices: TypeAlias = tuple[Array, Array]  # of the samples of a tile's rows, and of its columns
 BackendName = Literal["cpu", "gpu"]
 T = TypeVar("T")
 R = TypeVar("R")
 
+# A QR of the triangle stacked above k N transposed columns takes (2 k + 4/3) N^3 operations, where 2 k N^3
+# would be enough. A large k wastes the least: a quarter of the work at k = 2, five sixths at k = 1/8.
+TALL = 2  # k, if there is room
+FOLDS = 8  # most folds for as many columns as the kernel has rows
 
-class Backend(Protocol):
-    """The arithmetic of one CPU or GPU. A device array is in the memory where the backend computes.
 
-    Long sums of dense products are added in panels, see `ntkspec.summation`, to keep rounding errors small.
-    """
+class Backend(ArrayBackend, ABC):
+    """The arithmetic of one CPU or GPU."""
 
     name: BackendName
-    xp: ModuleType  # the array module
-
-    @property
-    def tile(self) -> int:
-        """Return how many rows of a kernel to put into one tile for good speed."""
-        ...
+    tile: int = 4096  # rows of a kernel to put into one tile for good speed
+    # Of one piece, where products are computed piece by piece; large, since each costs kernel launches.
+    piece_bytes: int = 2**28
 
     @property
     def workers(self) -> int:
         """Return how many tiles are computed at the same time."""
-        ...
-
-    @property
-    def piece_bytes(self) -> int:
-        """Return how many bytes one piece should have where products are computed piece by piece."""
-        ...
+        return 1
 
     @property
     def device(self) -> str:
         """Return the product name of the GPU; "" for a backend that computes in the host's memory."""
-        ...
+        return ""
 
-    def put(self, matrix: Matrix, dtype: DTypeLike) -> Array:
-        """Return a host matrix, dense or CSR, as a device matrix of `dtype`; copy it only if necessary."""
-        ...
-
-    def put_for_tiles(self, matrix: Matrix, dtype: DTypeLike, *, dense: bool | None = None) -> Array:
-        """Return a host matrix, dense or CSR, as a device matrix in the form that `rows` expects.
-
-        Args:
-            dense: whether to convert a sparse matrix to a dense one; default: as `dense_pays` returns.
-        """
-        ...
-
-    def dense_pays(self, entries: NDArray[np.int64], rows: int) -> bool:
-        """Return whether products with a sparse matrix are faster if it is converted to a dense one.
-
-        This holds if nearly every pair of its rows has entries in a common column.
-
-        Args:
-            entries: (columns,), the number of rows with an entry in each column.
-            rows: number of rows of the matrix.
-        """
-        ...
-
+    @abstractmethod
     def get(self, array: Array) -> NDArray[Any]:
         """Return a device array as an array on the host; copy it only if necessary."""
-        ...
-
-    def rows(self, matrix: Array, which: slice | NDArray[Any]) -> Array:
-        """Return some rows of a device matrix in the form that `add_tile` expects."""
-        ...
 
     def scratch(self, name: str, shape: tuple[int, ...], dtype: DTypeLike) -> Array:
         """Return a device array with arbitrary entries for temporary results.
 
         The array belongs to the calling thread until that thread asks for the same name again.
         """
-        ...
+        return self.xp.empty(shape, dtype)
 
     def room(self, budget: int) -> int:
         """Return how many bytes may be used in the memory where the backend computes.
@@ -97,79 +64,24 @@ class Backend(Protocol):
         Args:
             budget: bytes that may be used on the host.
         """
-        ...
+        return budget
 
     def each(self, work: Callable[[T], R], tasks: Sequence[T]) -> Iterator[R]:
         """Apply `work` to every task, in several threads if that is faster; yield results as they finish."""
-        ...
-
-    # -- matrices, dense or CSR
-
-    def product(self, x: Array, y: Array) -> Array:
-        """Compute x y; if x is dense, long sums are added in panels."""
-        ...
-
-    def is_sparse(self, matrix: Array) -> bool:
-        """Return whether a device matrix is CSR."""
-        ...
-
-    def stack(self, matrix: Array, vectors: Array) -> Array:
-        """Compute diag(v) matrix for each of the m columns v of `vectors`, with interleaved columns.
-
-        Column j m + k of the result is column j of the matrix times vector k, elementwise.
-
-        Args:
-            matrix: (rows, w); it may be CSR only if m = 1.
-            vectors: (rows, m).
-
-        Returns:
-            (rows, w m).
-        """
-        ...
-
-    def stack_sums(self, stack: Array, matrix: Array, count: int) -> Array:
-        """Compute row by row the inner products of a matrix with m = `count` stacked matrices.
-
-        Args:
-            stack: (rows, w m), with columns in the order of the method `stack`; it may be CSR only if m = 1.
-            matrix: (rows, w). If both are dense, long sums are added in panels.
-
-        Returns:
-            (rows, m).
-        """
-        ...
-
-    def transposed_product(self, x: Array, y: Array, panel: int) -> Array:
-        """Compute x^T y. If x is dense, add in panels of `panel` rows, pairwise; if it is CSR, in order."""
-        ...
-
-    def row_sums(self, x: Array, y: Array) -> Array:
-        """Compute the inner product of row i of x with row i of y, for every i.
-
-        If both are dense, long sums are added in panels.
-
-        Returns:
-            (rows,).
-        """
-        ...
-
-    def row_norms(self, matrix: Array) -> Array:
-        """Compute the Euclidean norm of each row (rows,), without underflow; no entry may be negative."""
-        ...
-
-    def columns(self, matrix: Array, which: slice) -> Array:
-        """Return some columns as a dense array."""
-        ...
-
-    def numbers(self, matrix: Array) -> Array:
-        """Return the stored numbers of a matrix as a vector, in any order; in CSR only nonzero entries."""
-        ...
+        for task in tasks:
+            yield work(task)
 
     # -- loops
 
     def absolute_product(self, kernel: Array, vector: Array) -> Array:
         """Compute sum over j != i of |kernel_ij| vector_j for every row i; (N,)."""
-        ...
+        product = self.xp.empty((len(kernel),), kernel.dtype)
+        for rows in strips(kernel):
+            strip = self.xp.abs(kernel[rows])
+            diagonal = self.xp.arange(len(strip))
+            strip[diagonal, rows.start + diagonal] = 0
+            product[rows] = strip @ vector
+        return product
 
     def add_tile(self, tile: Array, left: Matrices | None, right: Matrices, repeat: int) -> None:
         """Add the elementwise product of two Gram matrices, left and right, to a tile, in place.
@@ -180,11 +92,17 @@ class Backend(Protocol):
             right: (ti * repeat, w) and (tj * repeat, w), from `rows`.
             repeat: rows of the kernel per sample.
         """
-        ...
+        product = self.dense_gram(*right)
+        if left is not None:
+            ti, tj = left[0].shape[0], left[1].shape[0]
+            view = product.reshape(ti, repeat, tj, repeat)
+            view *= self.dense_gram(*left)[:, None, :, None]
+        tile += product
 
     def insert(self, kernel: Array, row: int, column: int, tile: Array) -> None:
         """Copy a tile to kernel[row:, column:] of a kernel (N, M) on the device or on the host."""
-        ...
+        height, width = tile.shape
+        kernel[row : row + height, column : column + width] = tile
 
     def store(self, kernel: Array, row: int, column: int, tile: Array) -> None:
         """Copy a tile of a symmetric kernel to kernel[row:, column:], and transposed to the other triangle.
@@ -196,25 +114,28 @@ class Backend(Protocol):
             row, column: place of the tile's first entry in the kernel; row >= column.
             tile: (ti, tj) device array.
         """
-        ...
+        if row == column:
+            tile = self.xp.tril(tile) + self.xp.tril(tile, -1).T
+        self.insert(kernel, row, column, tile)
+        self.insert(kernel, column, row, tile.T)
 
     # -- dense solvers
 
+    @abstractmethod
     def eigvalsh(self, kernel: Array) -> NDArray[np.float64]:
         """Compute the eigenvalues of a symmetric device matrix, ascending; the matrix is destroyed."""
-        ...
 
+    @abstractmethod
     def eigvalsh_bytes(self, rows: int, dtype: DTypeLike) -> int:
         """Return the bytes that `eigvalsh` needs in addition to a matrix of `rows` rows of `dtype`."""
-        ...
 
+    @abstractmethod
     def eigh_bytes(self, rows: int, dtype: DTypeLike) -> int:
         """Return the bytes that `eigh` needs in addition to a matrix of `rows` rows of `dtype`."""
-        ...
 
+    @abstractmethod
     def eigh(self, kernel: Array) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Compute eigenvalues, ascending, and orthonormal eigenvectors (columns); the matrix is destroyed."""
-        ...
 
     def fold(self, triangle: Array, waiting: list[Array]) -> Array:
         """Stack a triangle above transposed panels, and return the factor R (N, N) of the QR of this matrix.
@@ -225,39 +146,47 @@ class Backend(Protocol):
             triangle: (N, N), upper triangular.
             waiting: one or more panels (N, m); the list is empty at the end.
         """
-        ...
+        # CuPy returns a view of a larger array; the copy lets that array be freed.
+        return self.xp.linalg.qr(self._stacked(triangle, waiting), mode="r").copy()
+
+    def _stacked(self, triangle: Array, waiting: list[Array]) -> Array:
+        """Return the triangle stacked above the transposed panels; empty their list to free them."""
+        stacked = self.xp.concatenate([triangle, *(panel.T for panel in waiting)])
+        waiting.clear()
+        return stacked
 
     def fold_columns(self, rows: int, room: int) -> int:
         """Choose the columns of a panel for N = `rows`, so that `fold_bytes` stays within `room`."""
-        ...
+        fit = (room // (8 * rows) - 3 * rows) // 3
+        return max(min(TALL * rows, fit), rows // FOLDS)
 
     def fold_bytes(self, rows: int, columns: int) -> int:
         """Return the bytes of `fold` with its arguments, for at most 1.5 * `columns` columns in all."""
-        ...
+        return 8 * rows * (rows + 2 * (rows + 3 * columns // 2))  # the stacked matrix, and CuPy's copy of it
 
     def fold_sums(self, rows: int, columns: int) -> int:
         """Return the length of the sums in `fold`; 0 if it skips the zeros of the triangle."""
-        ...
+        return rows + 3 * columns // 2
 
+    @abstractmethod
     def singular_values(self, triangle: Array) -> NDArray[np.float64]:
         """Compute the singular values, descending; the matrix is destroyed."""
-        ...
 
+    @abstractmethod
     def singular_values_bytes(self, rows: int) -> int:
         """Return the bytes that `singular_values` needs in addition to a matrix of `rows` rows."""
-        ...
 
+    @abstractmethod
     def svd_right_bytes(self, rows: int) -> int:
         """Return the bytes that `svd_right` needs in addition to a matrix of `rows` rows."""
-        ...
 
+    @abstractmethod
     def solve_lower(self, triangle: Array, rows: Array) -> Array:
         """Solve L X = `rows` for X, where L is the lower triangular matrix `triangle`."""
-        ...
 
+    @abstractmethod
     def svd_right(self, triangle: Array) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Compute singular values, descending, and right singular vectors (columns); destroys the matrix."""
-        ...
 
 
 def solver_failed(what: str, error: Exception) -> BackendError:

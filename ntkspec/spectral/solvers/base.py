@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ntkspec import summation
-from ntkspec.backend import Precision
-from ntkspec.backend.protocol import Array
+from ntkspec.backend import Array, Precision
 from ntkspec.kernel.problem import Kernel
 from ntkspec.spectral.accuracy import ErrorModel, magnitude_of
 from ntkspec.spectral.record import Method, Spectrum
@@ -31,21 +30,16 @@ class Need:
         return cls(needed, note, needed <= room, on_host)
 
 
-class Solver(Protocol):
-    """A route from a kernel to its spectrum."""
+class Solver(ABC):
+    """A route from a kernel to its spectrum: of all kernels, unless its attributes say less."""
 
-    @property
-    def name(self) -> Method: ...
-    @property
-    def vectors(self) -> bool: ...  # whether it gives eigenvectors
-    @property
-    def complete(self) -> bool: ...  # whether it finds all eigenvalues, not only the largest
-    @property
-    def precisions(self) -> tuple[Precision, ...]: ...  # that it can work in
+    name: Method
+    vectors = False  # whether it gives eigenvectors
+    complete = True  # whether it finds all eigenvalues, not only the largest
+    precisions: tuple[Precision, ...] = ("float64",)  # that it can work in
+    declines = ("", "")  # which kernels it is for, and which not; "" if for all
 
-    @property
-    def declines(self) -> tuple[str, str]: ...  # which kernels it is for, and which not; "" if for all
-
+    @abstractmethod
     def need(self, kernel: Kernel, k: int | None = None, *, vectors: bool = False) -> Need:
         """Estimate the memory that the solver needs, before anything is allocated.
 
@@ -54,28 +48,18 @@ class Solver(Protocol):
             k: how many of the largest ones; None: all, or as many as the solver gives.
             vectors: whether eigenvectors are asked for, too, of a solver that gives them.
         """
-        ...
 
+    @abstractmethod
     def errors(self, kernel: Kernel) -> ErrorModel:
         """State the errors that are known before the solver runs."""
-        ...
 
+    @abstractmethod
     def solve(self, kernel: Kernel, k: int | None = None, *, vectors: bool = False) -> Spectrum | None:
         """Find the spectrum; None for a kernel that the solver declines.
 
         Raises:
             MemoryBudgetError: the solver needs more memory than the kernel's budget.
         """
-        ...
-
-
-class Promises:
-    """Defaults of most solvers: all eigenvalues of all kernels, in double precision, no eigenvectors."""
-
-    vectors = False
-    complete = True
-    precisions: tuple[Precision, ...] = ("float64",)
-    declines = ("", "")
 
 
 def stated_spectrum(
