@@ -210,13 +210,17 @@ class TrainConfig:
                 got=f"finest {self.finest} and growth {self.growth:g}",
                 remedy="leave one out",
             )
-        if self.finest is not None and (
-            self.finest < self.base or (self.levels == 1 and self.finest != self.base)
-        ):
+        if self.finest is not None and self.levels == 1 and self.finest != self.base:
             raise UsageError(
                 "option ⟦--finest⟧",
-                expected=f"at least ⟦--base={self.base}⟧"
-                + (", and equal to it with one level" * (self.levels == 1)),
+                expected=f"⟦--base={self.base}⟧, with one level",
+                got=str(self.finest),
+                remedy=f"give ⟦--finest={self.base}⟧ or more ⟦--levels⟧",
+            )
+        if self.finest is not None and self.finest < self.base:
+            raise UsageError(
+                "option ⟦--finest⟧",
+                expected=f"at least ⟦--base={self.base}⟧",
                 got=str(self.finest),
                 remedy="give a finer finest level or a coarser base",
             )

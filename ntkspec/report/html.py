@@ -6,7 +6,7 @@ import base64
 import io
 import re
 from collections.abc import Collection, Mapping
-from functools import lru_cache, partial
+from functools import partial
 from importlib.resources import files
 
 from jinja2 import Environment, StrictUndefined, Template
@@ -45,8 +45,7 @@ def template(package: str = "ntkspec.report", written: Collection[str] = ()) -> 
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=_printable
     )
-    foreign = frozenset(shown for text in written for shown in (text, clean(text, len(text))))
-    environment.filters["signs"] = partial(signs, written=foreign)
+    environment.filters["signs"] = partial(signs, written=by_lead(written))
     environment.filters["swatch"] = swatch
     return environment.from_string(resource("page.html.j2", package))
 
@@ -59,17 +58,17 @@ def _printable(value: object) -> object:
     return Markup(shown) if isinstance(value, Markup) else shown
 
 
-def signs(text: str, written: frozenset[str] = frozenset()) -> Markup:
+def signs(text: str, written: Mapping[str, Collection[str]]) -> Markup:
     """Return a text of `words` as HTML, with signs such as ≥ for >=; sign and number stay on one line.
 
     Args:
         text: one of our own sentences.
-        written: texts by users that may stand in it, whole or cut by `clean`: they stay as they are.
+        written: texts by users that may stand in it, whole or cut by `clean`: they stay; see `by_lead`.
 
     Example:
-        >>> print(signs("lambda_min >= 2, not <b>"))
+        >>> print(signs("lambda_min >= 2, not <b>", {}))
         λ_min ≥ 2, not &lt;b&gt;
-        >>> print(signs("lambda_0.1 has lambda_min = 0", frozenset({"lambda_0.1"})))
+        >>> print(signs("lambda_0.1 has lambda_min = 0", by_lead(["lambda_0.1"])))
         lambda_0.1 has λ_min = 0
     """
 
@@ -79,9 +78,9 @@ def signs(text: str, written: frozenset[str] = frozenset()) -> Markup:
     return Markup(_NUMBER.sub(r'<span class="nb">\g<0></span>', str(escape(_SIGN.sub(shown, text)))))
 
 
-def _within(text: str, end: int, written: frozenset[str]) -> bool:
+def _within(text: str, end: int, written: Mapping[str, Collection[str]]) -> bool:
     """Return whether the sign that ends at a place of a text belongs to one of the texts by users."""
-    for lead, pieces in _by_lead(written).items():
+    for lead, pieces in written.items():
         if text.endswith(lead, 0, end):
             rest = text[end - len(lead) :]
             begun, cut, _ = rest.partition(ELLIPSIS)
@@ -90,10 +89,10 @@ def _within(text: str, end: int, written: frozenset[str]) -> bool:
     return False
 
 
-@lru_cache(maxsize=4)
-def _by_lead(written: frozenset[str]) -> dict[str, list[str]]:
-    """Return the texts that have a sign, by what they begin with up to that sign."""
-    return grouped((piece[: sign.end()], piece) for piece in written for sign in _SIGN.finditer(piece))
+def by_lead(written: Collection[str]) -> dict[str, list[str]]:
+    """Return the texts that have a sign, as they are and as `clean` shows them, by what ends in that sign."""
+    pieces = {shown for text in written for shown in (text, clean(text, len(text)))}
+    return grouped((piece[: sign.end()], piece) for piece in pieces for sign in _SIGN.finditer(piece))
 
 
 def data_uri(svg: bytes) -> str:

@@ -6,7 +6,6 @@ import itertools
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import lru_cache
 
 from ntkspec.report.records import Report, RunReport, SnapshotReport
 
@@ -51,8 +50,7 @@ def numbered(name: str) -> Iterator[str]:
     yield from (f"{name} #{count}" for count in itertools.count(2))
 
 
-@lru_cache(maxsize=64)
-def short(names: tuple[str, ...], limit: int) -> tuple[str, ...]:
+def short(names: Sequence[str], limit: int) -> tuple[str, ...]:
     """Return printable names of at most `limit` characters; those that would be equal are numbered."""
 
     def others(i: int) -> Iterator[str]:
@@ -65,7 +63,7 @@ def short(names: tuple[str, ...], limit: int) -> tuple[str, ...]:
 def run_names(report: Report, limit: int) -> tuple[str, ...]:
     """Return a name for each run of a report, in order: its label, printable and short."""
     labels = (clean(run.label) and run.label for run in report.runs)
-    return short(tuple(label or f"run {i}" for i, label in enumerate(labels, start=1)), limit)
+    return short([label or f"run {i}" for i, label in enumerate(labels, start=1)], limit)
 
 
 def named_snapshots(run: RunReport, limit: int | None = None) -> list[tuple[str, SnapshotReport]]:
@@ -74,7 +72,7 @@ def named_snapshots(run: RunReport, limit: int | None = None) -> list[tuple[str,
     Args:
         limit: most characters, printable ones; without it names are as the file has them.
     """
-    names = snapshot_names(tuple((snapshot.id, snapshot.label) for snapshot in run.snapshots))
+    names = snapshot_names([(snapshot.id, snapshot.label) for snapshot in run.snapshots])
     return list(zip(names if limit is None else short(names, limit), run.snapshots, strict=True))
 
 
@@ -86,7 +84,7 @@ def snapshot_name(run: RunReport, snapshot: SnapshotReport) -> str:
 def kernel_names(runs: Iterable[RunReport], limit: int) -> dict[str, str]:
     """Return a dict from each kernel's name in the report to the name that is shown."""
     names = dict.fromkeys(name for run in runs for snap in run.snapshots for name in snap.spectra)
-    return dict(zip(names, short(tuple(names), limit), strict=True))
+    return dict(zip(names, short([*names], limit), strict=True))
 
 
 def written(report: Report) -> set[str]:
@@ -117,8 +115,7 @@ def enumerated(names: Sequence[str], most: int, number: Callable[[int], str] = s
     return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
 
 
-@lru_cache(maxsize=64)
-def snapshot_names(keys: tuple[tuple[str, str], ...]) -> tuple[str, ...]:
+def snapshot_names(keys: Sequence[tuple[str, str]]) -> list[str]:
     """Return names for snapshots with these ids and labels, no two of which look alike."""
 
     def others(i: int) -> Iterator[str]:
@@ -126,4 +123,4 @@ def snapshot_names(keys: tuple[tuple[str, str], ...]) -> tuple[str, ...]:
         yield id
         yield from numbered(f"{label} [{id}]")
 
-    return tuple(apart([label or id for id, label in keys], others))
+    return apart([label or id for id, label in keys], others)

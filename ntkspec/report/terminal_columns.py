@@ -109,7 +109,7 @@ def written(names: Sequence[str], limit: int, console: Console) -> tuple[str, ..
     Other characters become "?". Names that would be equal are numbered, so that all stay different.
     """
     encoding = console.encoding
-    return short(tuple(name.encode(encoding, "replace").decode(encoding) for name in names), limit)
+    return short([name.encode(encoding, "replace").decode(encoding) for name in names], limit)
 
 
 def _cell(text: str) -> Text:

@@ -19,7 +19,7 @@ Item = TypeVar("Item")
 Default = TypeVar("Default")
 Choice = TypeVar("Choice")
 
-LARGEST = 2**53  # integers up to here are exact in every reader of JSON
+LARGEST = 2**64 - 1  # of integers, which run files hold in 64 bits
 
 
 @dataclass(frozen=True)

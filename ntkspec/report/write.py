@@ -66,6 +66,8 @@ def check_json_file(path: Path) -> None:
 
     A file that exists may be replaced only if it is empty or a report that this program wrote.
     """
+    if _is_stream(path):
+        return
     target = resolved(path)
     if target.is_dir():
         raise OutputError(
@@ -78,8 +80,7 @@ def check_json_file(path: Path) -> None:
             got="none of that name",
             remedy="make it, or name another file",
         )
-    if not os.path.lexists(target) or target.is_file():
-        check_parent(path, target)
+    check_parent(path, target)
     with as_output_error(path):
         foreign = target.is_file() and target.stat().st_size > 0 and not FOLDER.is_json(target)
     if foreign:
@@ -97,12 +98,17 @@ def write_json_file(report: Report, path: str | Path) -> None:
     check_json_file(path)
     target = resolved(path)
     with as_output_error(path):
-        if os.path.lexists(target) and not target.is_file():
+        if _is_stream(path):
             path.write_text(dumps(report), encoding="utf-8")
             return
         with replacing(target) as part:
             write_text(part, dumps(report))
     remove_leftovers(target, FOLDER.is_leftover)
+
+
+def _is_stream(path: Path) -> bool:
+    """Return whether a path is of a pipe or a device; a pipe may have no path, as at /dev/stdout."""
+    return os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path)
 
 
 def write_data(report: Report, part: Path) -> list[str]:

@@ -102,7 +102,7 @@ class RunWork:
         """
         places, numbers = kernels or {}, draw(run.samples, self.settings)
         first = self._reference(run)
-        names = snapshot_names(tuple((snap.id, snap.label) for snap in snapshots))
+        names = snapshot_names([(snap.id, snap.label) for snap in snapshots])
         reported = []
         for snap, name in zip(snapshots, names, strict=True):
             work = SnapshotWork(

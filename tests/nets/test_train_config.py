@@ -96,7 +96,7 @@ def test_every_number_has_a_largest():
 def test_growth_and_finest_exclude_each_other():
     with pytest.raises(UsageError, match="leave one out"):
         TrainConfig(growth=2.0, finest=64)
-    with pytest.raises(UsageError, match="equal to it with one level"):
+    with pytest.raises(UsageError, match="base=4, with one level, got 64; give finest=4 or more levels"):
         TrainConfig(levels=1, finest=64)
 
 

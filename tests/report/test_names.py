@@ -19,7 +19,16 @@ from ntkspec.analyze import analyze_runs
 from ntkspec.errors import UsageError
 from ntkspec.jacobian import Jacobian
 from ntkspec.report.compare import assemble, find_baseline, sample_warnings, unique_labels
-from ntkspec.report.names import apart, kernel_names, look, numbered, run_names, short, snapshot_name
+from ntkspec.report.names import (
+    apart,
+    kernel_names,
+    look,
+    named_snapshots,
+    numbered,
+    run_names,
+    short,
+    snapshot_name,
+)
 from ntkspec.report.page import plot_data
 from ntkspec.report.page_table import front
 from ntkspec.report.records import Report, RunReport
@@ -222,7 +231,7 @@ def test_snapshots_are_told_apart() -> None:
         named = _with_labels(run, labels)
         assert [snapshot_name(named, snap) for snap in named.snapshots] == names
     long = _with_labels(run, ["after the first epoch", "after the second epoch", "after the first hour"])
-    cut = [snapshot_name(long, snap, 12) for snap in long.snapshots]
+    cut = [name for name, _ in named_snapshots(long, 12)]
     assert cut == ["after th… #1", "after the s…", "after th… #2"]
     text = printed(samples.one_run(long), 100, details=True)
     assert all(f"after the fi… #{i}" in text for i in (1, 2))

@@ -17,7 +17,7 @@ import pytest
 from analysis.plotly_bundle import shipped
 from ntkspec.report.compare import assemble
 from ntkspec.report.figures import captions
-from ntkspec.report.html import signs
+from ntkspec.report.html import by_lead, signs
 from ntkspec.report.page import bundle, plot_data, render_page
 from ntkspec.report.records import Report
 
@@ -250,4 +250,4 @@ def test_what_users_wrote_is_shown_as_it_is() -> None:
     ],
 )
 def test_only_our_own_words_get_signs(text: str, written: list[str], shown: str) -> None:
-    assert signs(text, frozenset(written)).unescape() == shown
+    assert signs(text, by_lead(written)).unescape() == shown

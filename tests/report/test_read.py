@@ -170,7 +170,7 @@ def snapshots(draw: st.DrawFn) -> SnapshotReport:
     )
     return SnapshotReport(
         id=draw(words),
-        step=draw(st.integers(0, 2**40)),
+        step=draw(st.integers(0, 2**63 - 1)),
         label=draw(words),
         metrics=draw(st.dictionaries(words, st.floats(allow_infinity=False), max_size=2)),
         spectra={"total": total, draw(words.filter("total".__ne__)): draw(spectra())},

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import json
+import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -229,6 +231,18 @@ def test_json_takes_the_place_of_its_own(small: Report, tmp_path: Path) -> None:
 def test_json_to_a_device(small: Report) -> None:
     write_json_file(small, Path("/dev/null"))
     assert Path("/dev/null").is_char_device()
+
+
+def test_json_to_a_pipe(small: Report) -> None:
+    """By such a name as /dev/stdout, whose link leads to no path."""
+    reader, writer = os.pipe()
+    with open(reader, "rb") as end, ThreadPoolExecutor() as others:
+        received = others.submit(end.read)
+        try:
+            write_json_file(small, f"/dev/fd/{writer}")
+        finally:
+            os.close(writer)
+        assert json.loads(received.result())["format"] == "ntkspec-report"
 
 
 def test_json_fills_an_empty_file(small: Report, tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ def shown_labels(population: KeptPopulation) -> tuple[ShownLabel, ...]:
     labels = tuple(population.examples)
     runs = Counter(run.label for run in population.runs)
     names = dict(
-        zip(labels, short(tuple(label if clean(label) else NO_LABEL for label in labels), 28), strict=True)
+        zip(labels, short([label if clean(label) else NO_LABEL for label in labels], 28), strict=True)
     )
     drawn = sorted(labels, key=lambda label: -runs[label])[:MOST_LABELS]
     looks = {styled.run.label: styled for styled in styled_runs(_report(population, drawn))}
