@@ -28,7 +28,7 @@ from ntkspec.export.precisions import dependent_samples
 from ntkspec.export.prepare import Prepared
 from ntkspec.export.registered import UnregisteredError
 from ntkspec.export.tolerance import Difference, Tolerance, largest
-from ntkspec.export.uses import read_alike
+from ntkspec.export.uses.reads import read_alike
 from ntkspec.jacobian import Jacobian
 
 DECLARE = "declare the rows and weights that forward reads"
@@ -197,8 +197,9 @@ def _read_alike(
         for name, read in found.items()
         if read is not None and torch.equal(before.get(name, read), read)
     }
-    if len(alike) < len(found):
-        raise Replan(choices.with_varying(found.keys() - alike.keys()))
+    varying = {name: replace(choices.forms[name], varies=True) for name in found if name not in alike}
+    if varying:
+        raise Replan(choices.with_forms(varying))
     return alike
 
 

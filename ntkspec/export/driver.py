@@ -29,7 +29,7 @@ from ntkspec.export.plans import BlockPlan, Choices, given_roles, lay_out
 from ntkspec.export.precisions import note_of_precision
 from ntkspec.export.prepare import ExportWarning, Precision, Prepared, prepare, to_tensor
 from ntkspec.export.probe import Probed, probe, until_it_holds
-from ntkspec.export.regions import Regions
+from ntkspec.export.regions.numbered import Regions
 from ntkspec.export.tolerance import largest
 from ntkspec.export.uses.find import forget_numbers
 from ntkspec.jacobian import Jacobian

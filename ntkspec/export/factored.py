@@ -24,7 +24,7 @@ from ntkspec.export.prepare import Prepared
 from ntkspec.export.rank_one import Factors, factorise
 from ntkspec.export.registered import require_registered
 from ntkspec.export.sparse_rows import SparseRows, padded
-from ntkspec.export.uses import Read
+from ntkspec.export.uses.reads import Read
 
 CALL_ONCE = "call it on one row for each sample"
 SOMETIMES = "some samples use it in another way"

@@ -15,20 +15,10 @@ from ntkspec.export import graph
 from ntkspec.export.evaluation import evaluate
 from ntkspec.export.prepare import Owned, Prepared
 from ntkspec.export.rank_one import Layout
-from ntkspec.export.uses import (
-    Product,
-    Read,
-    Shift,
-    Use,
-    find_uses,
-    is_read,
-    product_of,
-    read_alike,
-    read_of,
-    shift_of,
-)
-from ntkspec.export.uses.find import MOST_USES, Consumers, Moved, is_full_view
+from ntkspec.export.uses.find import MOST_USES, Consumers, Moved, Use, find_uses, is_full_view
 from ntkspec.export.uses.moves import SAMPLERS
+from ntkspec.export.uses.products import Product, Shift, product_of, shift_of
+from ntkspec.export.uses.reads import Read, is_read, read_alike, read_of
 from ntkspec.nets.lookup import TableLookup
 
 PAIRS_PAY = 2  # pairs are stored if they take at most half a dense row: docs/adr/0027-pairs-of-factors.md

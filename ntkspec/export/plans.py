@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from ntkspec.arguments.roles import Roles, check_roles, role_of
@@ -35,10 +35,6 @@ class Choices:
     def demote(self, reasons: Mapping[str, str], remedy: str = "") -> Choices:
         """Return choices in which some parameters are dense, for the reasons given."""
         return self.with_forms({name: Form("dense", reason, remedy) for name, reason in reasons.items()})
-
-    def with_varying(self, tables: Iterable[str]) -> Choices:
-        """Return choices in which it depends on the sample what is read of these tables."""
-        return self.with_forms({name: replace(self.forms[name], varies=True) for name in tables})
 
 
 class Replan(Exception):
