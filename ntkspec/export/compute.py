@@ -14,7 +14,7 @@ import torch
 from numpy.typing import DTypeLike
 from torch import Tensor
 
-from ntkspec._io import first_line
+from ntkspec._io import first_line, type_and_line
 from ntkspec.errors import ExportError, MemoryBudgetError
 from ntkspec.export.chunk_blocks import ChunkBlock, ProductBlock
 from ntkspec.export.dense import by_loop, by_vmap, sparse_by_loop
@@ -153,7 +153,7 @@ def _dense(
         try:
             jacobians = by_vmap(prepared.model, owned, x, c)
         except Exception as error:
-            why = f"{type(error).__name__}: {first_line(error)}"
+            why = type_and_line(error)
             raise out_of_memory(error) or Replan(replace(choices, loop=why)) from error
     by_name = dict(zip([p.name for p in owned], jacobians, strict=True))
     return [

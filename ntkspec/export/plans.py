@@ -139,12 +139,11 @@ def lay_out(prepared: Prepared, choices: Choices, roles: Roles) -> tuple[BlockPl
             role = role_of(owned.name, roles, ".", "grid" if _is_grid(form) else "network")
             groups.setdefault((form.kind, place, role), []).append(owned)
     blocks_of_module = Counter(owned.module for members in groups.values() for owned in members[:1])
-    taken: set[str] = set()
     plans = []
     for (_, _, role), members in sorted(groups.items(), key=lambda group: group[1][0].order):
         modules = {owned.module for owned in members}
         alone = members[0].module and len(modules) == 1 and blocks_of_module[members[0].module] == 1
-        name = _unique(one_level(members[0].module if alone else members[0].name), taken)
+        name = one_level(members[0].module if alone else members[0].name)
         forms = tuple(choices.forms[owned.name] for owned in members)
         plans.append(BlockPlan(name, forms, role, tuple(members)))
     return tuple(plans)
@@ -173,11 +172,3 @@ def given_roles(prepared: Prepared, roles: Roles | None) -> Roles:
 
 def _bare(prefix: str) -> str:
     return prefix.removeprefix("_orig_mod.").rstrip(".")
-
-
-def _unique(name: str, taken: set[str]) -> str:
-    candidate, number = name, 2
-    while candidate in taken:
-        candidate, number = f"{name}~{number}", number + 1
-    taken.add(candidate)
-    return candidate
