@@ -241,7 +241,7 @@ def _exported(
     if choices.loop and dense:
         notes += (f"dense parameters one sample at a time, which is slow ({choices.loop})",)
     notes += tuple(
-        f"{plan.owned[0].name} one sample at a time, which is slow ({plan.form.reason})"
+        f"{plan.owned[0].name} one sample at a time, which is slow ({plan.reason})"
         for plan in plans
         if plan.kind == "scanned"
     )

@@ -109,7 +109,7 @@ def rows_block(plan: BlockPlan, entries: Entries, choices: Choices, outputs: Ten
         even = -(-len(owner) // n)
         room = max(longest, even) if not form.entries else int(ROOM * longest)
         if form.kind == "scanned" and room > FULL * owned.size:
-            full = replace(form, kind="dense")
+            full = Form("dense", form.reason, form.remedy)
             raise Replan(replace(choices.with_forms({owned.name: full}), full=choices.full | {owned.name}))
         raise Replan(choices.with_forms({owned.name: replace(form, entries=room)}))
     rows = rows.widened(form.entries)

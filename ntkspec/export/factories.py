@@ -18,11 +18,12 @@ from torch import Tensor, nn
 
 from ntkspec._io import type_and_line
 from ntkspec.errors import UsageError
+from ntkspec.export.precisions import AGREE
 from ntkspec.export.tolerance import largest
 from ntkspec.nets.options import nearest
 
 OPTION = "⟦--model⟧"
-TRIED, AGREE = 16, 1e-3  # samples; of the largest output, far above rounding and far below another function
+TRIED = 16  # samples
 
 
 @dataclass(frozen=True)

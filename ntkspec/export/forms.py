@@ -36,14 +36,14 @@ class Form:
     """
 
     kind: Kind
-    reason: str = ""  # dense, scanned: why no other form is possible
+    reason: str = ""  # dense, scanned, pairs: why no more compact form is possible
     remedy: str = ""  # and what would make one possible
     site: str = ""  # linear, pairs: the first of the parameters that are multiplied and added in one place
     widths: tuple[int, int] = (0, 0)  # linear, pairs: of the left and the right factor
     added: bool = False  # linear: a shift, which is added
     entries: int = 0  # lookup, rows, scanned: room for the numbers of a sample's row; pairs: for its uses
     layout: Layout | None = None  # rows: stored as products of weights and gradients
-    varies: bool = False  # rows, scanned: which numbers are read depends on the sample
+    varies: bool = False  # lookup, rows, scanned: which numbers are read depends on the sample
 
 
 _T = TypeVar("_T")
@@ -144,7 +144,7 @@ def first_forms(prepared: Prepared, usage: Survey) -> dict[str, Form]:
     for owned in prepared.trainable:
         declared = isinstance(prepared.model.get_submodule(owned.module), TableLookup)
         if declared and owned.attribute == "table" and owned.name in forms:
-            forms[owned.name] = Form("lookup")
+            forms[owned.name] = Form("lookup", varies=True)
     return forms
 
 

@@ -71,9 +71,8 @@ class BlockPlan:
 
     @property
     def reason(self) -> str:
-        """Return why it is dense; "" if it is not."""
-        reasons = dict.fromkeys(form.reason for form in self.forms) if self.kind == "dense" else ()
-        return "; ".join(reasons)
+        """Return why no more compact form is possible; "" if it has the most compact one."""
+        return "; ".join(dict.fromkeys(form.reason for form in self.forms if form.reason))
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -136,7 +135,7 @@ def lay_out(prepared: Prepared, choices: Choices, roles: Roles) -> tuple[BlockPl
             form = choices.forms[owned.name]
             place = owned.module if form.kind == "dense" and owned.module else owned.name
             place = form.site if form.kind in ("linear", "pairs") else place
-            role = role_of(owned.name, roles, ".", "grid" if _is_grid(form) else "network")
+            role = role_of(owned.name, roles, ".", "grid" if form.varies else "network")
             groups.setdefault((form.kind, place, role), []).append(owned)
     blocks_of_module = Counter(owned.module for members in groups.values() for owned in members[:1])
     plans = []
@@ -147,10 +146,6 @@ def lay_out(prepared: Prepared, choices: Choices, roles: Roles) -> tuple[BlockPl
         forms = tuple(choices.forms[owned.name] for owned in members)
         plans.append(BlockPlan(name, forms, role, tuple(members)))
     return tuple(plans)
-
-
-def _is_grid(form: Form) -> bool:
-    return form.kind == "lookup" or (form.kind in ("rows", "scanned") and form.varies)
 
 
 def given_roles(prepared: Prepared, roles: Roles | None) -> Roles:
