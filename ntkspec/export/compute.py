@@ -20,7 +20,7 @@ from ntkspec.export.chunk_blocks import ChunkBlock, ProductBlock
 from ntkspec.export.dense import by_loop, by_vmap, sparse_by_loop
 from ntkspec.export.evaluation import BackwardError, evaluate, out_of_memory
 from ntkspec.export.factored import Factored, factored, not_as_declared, rows_block
-from ntkspec.export.forms import first_forms, survey_of
+from ntkspec.export.forms import first_forms, survey
 from ntkspec.export.gradients import gradients_of, random_cotangents
 from ntkspec.export.graph import result_shape
 from ntkspec.export.plans import BlockPlan, Choices, Replan
@@ -232,7 +232,7 @@ def _dense_failure(
         return Replan(replace(choices, loop=f"vmap differs from autograd by {worst:.1e}, relative"))
     wider = Tolerance.from_dtype(prepared.dtype, single=True)
     if not choices.single and not wider.dense.worst(differences):
-        forms = first_forms(prepared, survey_of(prepared, x))
+        forms = first_forms(prepared, survey(evaluate(prepared.model, x), prepared.trainable))
         return Replan(replace(choices, forms=forms, loop="", full=frozenset(), single=True))
     return dependent_samples(
         prepared, x, f"a batch whose gradient differs from the sum of its samples' by {worst:.1e} (relative)"

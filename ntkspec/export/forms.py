@@ -12,7 +12,6 @@ from torch import Tensor
 
 from ntkspec._io import first_line
 from ntkspec.export import graph
-from ntkspec.export.evaluation import evaluate
 from ntkspec.export.prepare import Owned, Prepared
 from ntkspec.export.rank_one import Layout
 from ntkspec.export.uses.find import MOST_USES, Consumers, Moved, Use, find_uses, is_full_view
@@ -130,11 +129,6 @@ def survey(outputs: Tensor, trainable: Sequence[Owned]) -> Survey:
     return Survey(len(outputs), of(Product), of(Shift), of(Read), others)
 
 
-def survey_of(prepared: Prepared, x: Tensor) -> Survey:
-    """Find out how each parameter is used at x (n, d)."""
-    return survey(evaluate(prepared.model, x), prepared.trainable)
-
-
 def first_forms(prepared: Prepared, usage: Survey) -> dict[str, Form]:
     """Return the most compact forms possible, by the uses that were found and by what modules declare."""
     forms = {**usage.forms}
@@ -153,7 +147,7 @@ def _seen(parameter: Tensor, uses: Sequence[Use], consumers: Consumers) -> _Seen
     moved: Moved = {}
     order = [*consumers]  # of uses: the same for a matrix and what is added to its products, and in every run
     if len(uses) > MOST_USES:
-        return _dense(uses, consumers)
+        return Form("dense", f"used in more than {MOST_USES} places")
     if all(map(is_read, uses)) and not parameter.is_complex():
         return tuple(read_of(use, parameter, moved) for use in uses)
     multiplied = [product_of(use, parameter, moved) for use in uses]
@@ -207,8 +201,6 @@ _KNOWN = {
 
 def _dense(uses: Sequence[Use], consumers: Consumers) -> Form:
     """Return a dense form, with a reason that names the operations which allow no other."""
-    if len(uses) > MOST_USES:
-        return Form("dense", f"used in more than {MOST_USES} places")
     operations = list(dict.fromkeys(use.operation for use in uses))
     if len(uses) > 1:
         why = f"used {len(uses)} times, by {', '.join(operations)}: the Jacobians of its uses add up"
