@@ -33,6 +33,17 @@ def first_line(error: BaseException) -> str:
     return line if len(line) <= LONGEST else f"{line[:LONGEST]}..."
 
 
+def type_and_line(error: BaseException) -> str:
+    """Return the type of an exception, and the first line of its message if it has one.
+
+    Example:
+        >>> type_and_line(ValueError("no such axis\\nsee the docs")), type_and_line(AssertionError())
+        ('ValueError: no such axis', 'AssertionError')
+    """
+    name, message = type(error).__name__, first_line(error)
+    return name if message == name else f"{name}: {message}"
+
+
 @contextmanager
 def replacing(target: Path) -> Iterator[Path]:
     """Give a new file to write to, which replaces `target` at the end, once it is on the disk.

@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ntkspec.commands.cli import after, console, run_command, warn, warnings_as_lines
+from ntkspec.commands.cli import after, console, line_on_stderr, run_command, warnings_as_lines
 from ntkspec.commands.progress import Say, progress
 from ntkspec.commands.train_request import Command, read_command
 from ntkspec.commands.train_request import make_parser as make_parser  # as every command has it
@@ -56,7 +56,7 @@ def _learn(command: Command, say: Say) -> None:
     config = command.config
     task = load_task(config, command.source)
     for note in task.notes:
-        warn(note)
+        line_on_stderr(f"warning: {note}")
     indices = task.sample(config.sampling, config.samples, config.seed)
     config = replace(config, outputs=task.channels, label=config.label or config.encoding)
     _start_torch(command.threads)

@@ -235,7 +235,7 @@ def warnings_as_lines(kind: type[Warning]) -> Iterator[None]:
 
         def show(message: Warning | str, category: type[Warning], *rest: Any, **options: Any) -> None:
             if issubclass(category, kind):
-                warn(str(message))
+                line_on_stderr(f"warning: {message}")
             else:
                 usual(message, category, *rest, **options)
 
@@ -254,11 +254,6 @@ def after(written: str) -> Iterator[None]:
         yield
     except OutputError as error:
         raise error.but(also=written) from error
-
-
-def warn(text: str) -> None:
-    """Print a warning on stderr."""
-    print(f"warning: {text}", file=sys.stderr)
 
 
 def one_line(text: str) -> str:

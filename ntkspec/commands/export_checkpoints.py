@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ntkspec._io import first_line
+from ntkspec._io import type_and_line
 from ntkspec.commands.cli import DONE, one_line, run_command, warnings_as_lines
 from ntkspec.commands.export_request import Request, Source, read_request
 from ntkspec.commands.export_request import make_parser as make_parser  # as every command has it
@@ -113,7 +113,7 @@ def _no_exit(model: str | None) -> Iterator[None]:
         raise UsageError(
             f"⟦--model⟧ {model}",
             expected="a model that does not end the program",
-            got=f"{type(error).__name__}: {first_line(error)}",
+            got=type_and_line(error),
             remedy="take out of its code what does, such as sys.exit()",
         ) from error
 

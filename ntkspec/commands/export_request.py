@@ -93,30 +93,16 @@ def read_request(argv: Sequence[str] | None) -> Request:
         UsageError: a value that cannot work, or options that do not fit together.
         SystemExit: an option cannot be parsed; the error was printed in one line.
     """
-    options = make_parser().parse_args(argv)
-    if options.model_args is not None and options.model is None:
+    given = vars(make_parser().parse_args(argv))
+    if given["arguments"] != () and given["model"] is None:
         raise UsageError(
             "⟦--model-args⟧",
             expected="⟦--model⟧ beside it",
             got="none",
             remedy="name the factory by ⟦--model⟧",
         )
-    return Request(
-        model=options.model,
-        arguments=() if options.model_args is None else options.model_args,
-        sources=_sources(options.checkpoint, options.steps),
-        inputs=options.inputs,
-        targets=options.targets,
-        output=options.output,
-        columns=options.outputs,
-        roles=_roles(options.roles),
-        device=options.device,
-        precision=options.precision,
-        memory=options.memory,
-        label=options.label,
-        overwrite=options.overwrite,
-        quiet=options.quiet,
-    )
+    sources = _sources(given.pop("checkpoint"), given.pop("steps"))
+    return Request(**given | {"sources": sources, "roles": _roles(given["roles"])})
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -135,7 +121,14 @@ def _add_files(parser: Parser) -> None:
     """Add the options that name the model and the files."""
     add = parser.add_argument
     add("--model", metavar="MODULE:NAME", help="what makes the model, as package.module:factory")
-    add("--model-args", type=_json, metavar="JSON", help="its arguments, as an object or a list")
+    add(
+        "--model-args",
+        dest="arguments",
+        type=_json,
+        default=(),
+        metavar="JSON",
+        help="its arguments, as an object or a list",
+    )
     add(
         "--checkpoint",
         action="extend",
@@ -174,6 +167,7 @@ def _add_settings(parser: Parser) -> None:
     add = parser.add_argument
     add(
         "--outputs",
+        dest="columns",
         type=_columns,
         metavar="I,J,...",
         help="which of the model's outputs to keep, numbered from 0 (default: all); analyze has an option of "

@@ -44,7 +44,7 @@ class Budget:
     outputs: int  # c
     samples: int  # n, of the whole export
     itemsize: int  # bytes of a number while it is computed
-    saved: int = 0  # bytes a sample that a forward pass keeps for its backward pass
+    saved: int  # bytes a sample that a forward pass keeps for its backward pass
 
     def stored(self, plans: Sequence[BlockPlan]) -> int:
         """Return the bytes of one sample in all blocks."""

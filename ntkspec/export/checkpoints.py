@@ -14,8 +14,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ntkspec._io import first_line
+from ntkspec._io import first_line, type_and_line
 from ntkspec.arguments.counts import LARGEST, whole_number
+from ntkspec.display import listed
 from ntkspec.errors import UsageError
 from ntkspec.export.copying import convert
 from ntkspec.nets.checkpoint import can_hold, kind_of
@@ -71,7 +72,8 @@ def load_state(model: nn.Module, checkpoint: Checkpoint) -> None:
     missing = [name for name in model_state if name not in state]
     left_over = [name for name in state if name not in model_state]
     if missing or left_over:
-        got = [f"{word} {_names(names)}" for word, names in (("no", missing), ("also", left_over)) if names]
+        words = (("no", missing), ("also", left_over))
+        got = [f"{word} {listed([*map(repr, names)], NAMED)}" for word, names in words if names]
         raise UsageError(
             str(checkpoint.path),
             expected=f"the {len(model_state)} tensors of the model",
@@ -90,7 +92,7 @@ def load_state(model: nn.Module, checkpoint: Checkpoint) -> None:
         raise UsageError(
             str(checkpoint.path),
             expected="a checkpoint that the model loads",
-            got=f"{type(error).__name__}: {first_line(error)}",
+            got=type_and_line(error),
             remedy="let the factory build the model that was trained",
         ) from error
 
@@ -197,11 +199,6 @@ def _unwrapped(state: Mapping[str, Any], wanted: set[str]) -> dict[str, Any]:
             break
         bare = {name.removeprefix(prefix): value for name, value in bare.items()}
     return bare
-
-
-def _names(names: list[str]) -> str:
-    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-    return ", ".join(map(repr, names[:NAMED])) + more
 
 
 def _remedy(wanted: set[str], names: list[str]) -> str:

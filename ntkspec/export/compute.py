@@ -14,13 +14,13 @@ import torch
 from numpy.typing import DTypeLike
 from torch import Tensor
 
-from ntkspec._io import first_line
+from ntkspec._io import first_line, type_and_line
 from ntkspec.errors import ExportError, MemoryBudgetError
 from ntkspec.export.chunk_blocks import ChunkBlock, ProductBlock
 from ntkspec.export.dense import by_loop, by_vmap, sparse_by_loop
 from ntkspec.export.evaluation import BackwardError, evaluate, out_of_memory
 from ntkspec.export.factored import Factored, factored, not_as_declared, rows_block
-from ntkspec.export.forms import first_forms, survey_of
+from ntkspec.export.forms import first_forms, survey
 from ntkspec.export.gradients import gradients_of, random_cotangents
 from ntkspec.export.graph import result_shape
 from ntkspec.export.plans import BlockPlan, Choices, Replan
@@ -28,7 +28,7 @@ from ntkspec.export.precisions import dependent_samples
 from ntkspec.export.prepare import Prepared
 from ntkspec.export.registered import UnregisteredError
 from ntkspec.export.tolerance import Difference, Tolerance, largest
-from ntkspec.export.uses import read_alike
+from ntkspec.export.uses.reads import read_alike
 from ntkspec.jacobian import Jacobian
 
 DECLARE = "declare the rows and weights that forward reads"
@@ -153,7 +153,7 @@ def _dense(
         try:
             jacobians = by_vmap(prepared.model, owned, x, c)
         except Exception as error:
-            why = f"{type(error).__name__}: {first_line(error)}"
+            why = type_and_line(error)
             raise out_of_memory(error) or Replan(replace(choices, loop=why)) from error
     by_name = dict(zip([p.name for p in owned], jacobians, strict=True))
     return [
@@ -197,8 +197,9 @@ def _read_alike(
         for name, read in found.items()
         if read is not None and torch.equal(before.get(name, read), read)
     }
-    if len(alike) < len(found):
-        raise Replan(choices.with_varying(found.keys() - alike.keys()))
+    varying = {name: replace(choices.forms[name], varies=True) for name in found if name not in alike}
+    if varying:
+        raise Replan(choices.with_forms(varying))
     return alike
 
 
@@ -231,7 +232,7 @@ def _dense_failure(
         return Replan(replace(choices, loop=f"vmap differs from autograd by {worst:.1e}, relative"))
     wider = Tolerance.from_dtype(prepared.dtype, single=True)
     if not choices.single and not wider.dense.worst(differences):
-        forms = first_forms(prepared, survey_of(prepared, x))
+        forms = first_forms(prepared, survey(evaluate(prepared.model, x), prepared.trainable))
         return Replan(replace(choices, forms=forms, loop="", full=frozenset(), single=True))
     return dependent_samples(
         prepared, x, f"a batch whose gradient differs from the sum of its samples' by {worst:.1e} (relative)"

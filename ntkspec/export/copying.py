@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ntkspec._io import first_line
+from ntkspec._io import type_and_line
 from ntkspec.errors import ExportError
 from ntkspec.export.reach import reach
 
@@ -36,7 +36,7 @@ def deep_copy(model: nn.Module) -> tuple[nn.Module, tuple[Tensor, ...], list[Ten
         raise ExportError(
             "model",
             expected="one that copy.deepcopy can copy",
-            got=f"{type(error).__name__}: {first_line(error)}",
+            got=type_and_line(error),
             remedy="keep open files, locks and graph tensors off the module, or give it a __deepcopy__",
         ) from error
     if not {id(p) for p in model.parameters()}.isdisjoint({id(p) for p in clone.parameters()}):

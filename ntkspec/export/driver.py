@@ -29,7 +29,7 @@ from ntkspec.export.plans import BlockPlan, Choices, given_roles, lay_out
 from ntkspec.export.precisions import note_of_precision
 from ntkspec.export.prepare import ExportWarning, Precision, Prepared, prepare, to_tensor
 from ntkspec.export.probe import Probed, probe, until_it_holds
-from ntkspec.export.regions import Regions
+from ntkspec.export.regions.numbered import Regions
 from ntkspec.export.tolerance import largest
 from ntkspec.export.uses.find import forget_numbers
 from ntkspec.jacobian import Jacobian
@@ -241,7 +241,7 @@ def _exported(
     if choices.loop and dense:
         notes += (f"dense parameters one sample at a time, which is slow ({choices.loop})",)
     notes += tuple(
-        f"{plan.owned[0].name} one sample at a time, which is slow ({plan.form.reason})"
+        f"{plan.owned[0].name} one sample at a time, which is slow ({plan.reason})"
         for plan in plans
         if plan.kind == "scanned"
     )

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge
 
-from ntkspec._io import first_line
+from ntkspec._io import first_line, type_and_line
 from ntkspec.errors import ExportError, MemoryBudgetError
 from ntkspec.export import wrappers
 
@@ -92,7 +92,7 @@ def _backward_error(error: Exception) -> BackwardError:
     return BackwardError(
         "model",
         expected="a backward pass through the model in eval mode",
-        got=f"{type(error).__name__}: {first_line(error)}",
+        got=type_and_line(error),
         remedy="check that outputs.sum().backward() runs in eval mode, also a second time: keep no result of "
         "an earlier forward pass",
     )
@@ -102,7 +102,7 @@ def _forward_error(model: nn.Module, error: Exception, x: Tensor) -> ForwardErro
     return ForwardError(
         "model",
         expected=f"a forward pass on {_name(x.dtype)} inputs of shape {tuple(x.shape)}",
-        got=f"{type(error).__name__}: {first_line(error)}",
+        got=type_and_line(error),
         remedy=wrappers.for_inputs(model, error)
         or "check that model(inputs) runs in eval mode for (n, d) with any n, one sample included",
     )

@@ -25,7 +25,7 @@ from ntkspec.export.precisions import in_other_precision
 from ntkspec.export.prepare import Prepared
 from ntkspec.export.registered import require_registered
 from ntkspec.export.tolerance import Difference, Tolerance, largest
-from ntkspec.export.uses import Read
+from ntkspec.export.uses.reads import Read
 
 
 def examine(prepared: Prepared, x: Tensor) -> tuple[int, frozenset[str], dict[str, Form]]:

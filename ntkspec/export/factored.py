@@ -24,7 +24,7 @@ from ntkspec.export.prepare import Prepared
 from ntkspec.export.rank_one import Factors, factorise
 from ntkspec.export.registered import require_registered
 from ntkspec.export.sparse_rows import SparseRows, padded
-from ntkspec.export.uses import Read
+from ntkspec.export.uses.reads import Read
 
 CALL_ONCE = "call it on one row for each sample"
 SOMETIMES = "some samples use it in another way"
@@ -109,7 +109,7 @@ def rows_block(plan: BlockPlan, entries: Entries, choices: Choices, outputs: Ten
         even = -(-len(owner) // n)
         room = max(longest, even) if not form.entries else int(ROOM * longest)
         if form.kind == "scanned" and room > FULL * owned.size:
-            full = replace(form, kind="dense")
+            full = Form("dense", form.reason, form.remedy)
             raise Replan(replace(choices.with_forms({owned.name: full}), full=choices.full | {owned.name}))
         raise Replan(choices.with_forms({owned.name: replace(form, entries=room)}))
     rows = rows.widened(form.entries)

@@ -16,13 +16,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ntkspec._io import first_line
+from ntkspec._io import type_and_line
 from ntkspec.errors import UsageError
+from ntkspec.export.precisions import AGREE
 from ntkspec.export.tolerance import largest
 from ntkspec.nets.options import nearest
 
 OPTION = "⟦--model⟧"
-TRIED, AGREE = 16, 1e-3  # samples; of the largest output, far above rounding and far below another function
+TRIED = 16  # samples
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ class Factory:
             raise UsageError(
                 f"{OPTION} {self.name}",
                 expected="a factory that makes the model",
-                got=_described(error),
+                got=type_and_line(error),
                 remedy="mend it, or give it arguments by ⟦--model-args⟧",
             ) from error
         while (inner := _inside(model)) is not None:
@@ -210,11 +211,6 @@ def _not_imported(module_name: str, error: BaseException) -> UsageError:
     return UsageError(
         f"{OPTION} {module_name}",
         expected="a module that can be imported",
-        got=_described(error),
+        got=type_and_line(error),
         remedy='mend it; what it does as a script belongs under if __name__ == "__main__"',
     )
-
-
-def _described(error: BaseException) -> str:
-    name, message = type(error).__name__, first_line(error)
-    return name if message == name else f"{name}: {message}"

@@ -125,11 +125,9 @@ class Forecast:
 def planned(plan: BlockPlan, bytes_a_sample: int, samples: int) -> list[PlannedBlock]:
     """Return the blocks of a plan; the levels of one table share its bytes equally."""
     size = bytes_a_sample * samples // len(plan.names)
-    form = plan.form
-    reason = plan.reason if plan.kind == "dense" else form.reason
-    reason = f"one sample at a time: {reason}" if plan.kind == "scanned" else reason
+    reason = f"one sample at a time: {plan.reason}" if plan.kind == "scanned" else plan.reason
     first, *others = (PlannedBlock(name, plan.role, _KINDS[plan.kind], size) for name in plan.names)
-    return [replace(first, reason=reason, remedy=form.remedy), *others]
+    return [replace(first, reason=reason, remedy=plan.form.remedy), *others]
 
 
 def seconds_for(work: Callable[[int], object], at_once: int, samples: int) -> float:

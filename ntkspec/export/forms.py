@@ -12,23 +12,12 @@ from torch import Tensor
 
 from ntkspec._io import first_line
 from ntkspec.export import graph
-from ntkspec.export.evaluation import evaluate
 from ntkspec.export.prepare import Owned, Prepared
 from ntkspec.export.rank_one import Layout
-from ntkspec.export.uses import (
-    Product,
-    Read,
-    Shift,
-    Use,
-    find_uses,
-    is_read,
-    product_of,
-    read_alike,
-    read_of,
-    shift_of,
-)
-from ntkspec.export.uses.find import MOST_USES, Consumers, Moved, is_full_view
+from ntkspec.export.uses.find import MOST_USES, Consumers, Moved, Use, find_uses, is_full_view
 from ntkspec.export.uses.moves import SAMPLERS
+from ntkspec.export.uses.products import Product, Shift, product_of, shift_of
+from ntkspec.export.uses.reads import Read, is_read, read_alike, read_of
 from ntkspec.nets.lookup import TableLookup
 
 PAIRS_PAY = 2  # pairs are stored if they take at most half a dense row: docs/adr/0027-pairs-of-factors.md
@@ -46,14 +35,14 @@ class Form:
     """
 
     kind: Kind
-    reason: str = ""  # dense, scanned: why no other form is possible
+    reason: str = ""  # dense, scanned, pairs: why no more compact form is possible
     remedy: str = ""  # and what would make one possible
     site: str = ""  # linear, pairs: the first of the parameters that are multiplied and added in one place
     widths: tuple[int, int] = (0, 0)  # linear, pairs: of the left and the right factor
     added: bool = False  # linear: a shift, which is added
     entries: int = 0  # lookup, rows, scanned: room for the numbers of a sample's row; pairs: for its uses
     layout: Layout | None = None  # rows: stored as products of weights and gradients
-    varies: bool = False  # rows, scanned: which numbers are read depends on the sample
+    varies: bool = False  # lookup, rows, scanned: which numbers are read depends on the sample
 
 
 _T = TypeVar("_T")
@@ -140,11 +129,6 @@ def survey(outputs: Tensor, trainable: Sequence[Owned]) -> Survey:
     return Survey(len(outputs), of(Product), of(Shift), of(Read), others)
 
 
-def survey_of(prepared: Prepared, x: Tensor) -> Survey:
-    """Find out how each parameter is used at x (n, d)."""
-    return survey(evaluate(prepared.model, x), prepared.trainable)
-
-
 def first_forms(prepared: Prepared, usage: Survey) -> dict[str, Form]:
     """Return the most compact forms possible, by the uses that were found and by what modules declare."""
     forms = {**usage.forms}
@@ -154,7 +138,7 @@ def first_forms(prepared: Prepared, usage: Survey) -> dict[str, Form]:
     for owned in prepared.trainable:
         declared = isinstance(prepared.model.get_submodule(owned.module), TableLookup)
         if declared and owned.attribute == "table" and owned.name in forms:
-            forms[owned.name] = Form("lookup")
+            forms[owned.name] = Form("lookup", varies=True)
     return forms
 
 
@@ -163,7 +147,7 @@ def _seen(parameter: Tensor, uses: Sequence[Use], consumers: Consumers) -> _Seen
     moved: Moved = {}
     order = [*consumers]  # of uses: the same for a matrix and what is added to its products, and in every run
     if len(uses) > MOST_USES:
-        return _dense(uses, consumers)
+        return Form("dense", f"used in more than {MOST_USES} places")
     if all(map(is_read, uses)) and not parameter.is_complex():
         return tuple(read_of(use, parameter, moved) for use in uses)
     multiplied = [product_of(use, parameter, moved) for use in uses]
@@ -217,8 +201,6 @@ _KNOWN = {
 
 def _dense(uses: Sequence[Use], consumers: Consumers) -> Form:
     """Return a dense form, with a reason that names the operations which allow no other."""
-    if len(uses) > MOST_USES:
-        return Form("dense", f"used in more than {MOST_USES} places")
     operations = list(dict.fromkeys(use.operation for use in uses))
     if len(uses) > 1:
         why = f"used {len(uses)} times, by {', '.join(operations)}: the Jacobians of its uses add up"

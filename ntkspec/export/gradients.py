@@ -11,7 +11,7 @@ from torch.autograd.graph import GradientEdge
 from ntkspec.export.evaluation import differentiate
 from ntkspec.export.forms import survey
 from ntkspec.export.prepare import Prepared
-from ntkspec.export.uses import Read
+from ntkspec.export.uses.reads import Read
 
 Gradients = dict[str, Tensor | None]
 

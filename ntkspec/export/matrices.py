@@ -19,7 +19,7 @@ from ntkspec.export.forms import Form, Survey
 from ntkspec.export.graph import is_complex
 from ntkspec.export.plans import BlockPlan, Choices, Replan
 from ntkspec.export.sparse_rows import places_of
-from ntkspec.export.uses import Product, Shift
+from ntkspec.export.uses.products import Product, Shift
 
 ROW_OF_ITS_OWN = "make a row for each sample of what samples share, as by code.expand(len(x), -1)"
 

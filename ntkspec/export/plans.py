@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from ntkspec.arguments.roles import Roles, check_roles, role_of
@@ -35,10 +35,6 @@ class Choices:
     def demote(self, reasons: Mapping[str, str], remedy: str = "") -> Choices:
         """Return choices in which some parameters are dense, for the reasons given."""
         return self.with_forms({name: Form("dense", reason, remedy) for name, reason in reasons.items()})
-
-    def with_varying(self, tables: Iterable[str]) -> Choices:
-        """Return choices in which it depends on the sample what is read of these tables."""
-        return self.with_forms({name: replace(self.forms[name], varies=True) for name in tables})
 
 
 class Replan(Exception):
@@ -75,9 +71,8 @@ class BlockPlan:
 
     @property
     def reason(self) -> str:
-        """Return why it is dense; "" if it is not."""
-        reasons = dict.fromkeys(form.reason for form in self.forms) if self.kind == "dense" else ()
-        return "; ".join(reasons)
+        """Return why no more compact form is possible; "" if it has the most compact one."""
+        return "; ".join(dict.fromkeys(form.reason for form in self.forms if form.reason))
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -140,22 +135,17 @@ def lay_out(prepared: Prepared, choices: Choices, roles: Roles) -> tuple[BlockPl
             form = choices.forms[owned.name]
             place = owned.module if form.kind == "dense" and owned.module else owned.name
             place = form.site if form.kind in ("linear", "pairs") else place
-            role = role_of(owned.name, roles, ".", "grid" if _is_grid(form) else "network")
+            role = role_of(owned.name, roles, ".", "grid" if form.varies else "network")
             groups.setdefault((form.kind, place, role), []).append(owned)
     blocks_of_module = Counter(owned.module for members in groups.values() for owned in members[:1])
-    taken: set[str] = set()
     plans = []
     for (_, _, role), members in sorted(groups.items(), key=lambda group: group[1][0].order):
         modules = {owned.module for owned in members}
         alone = members[0].module and len(modules) == 1 and blocks_of_module[members[0].module] == 1
-        name = _unique(one_level(members[0].module if alone else members[0].name), taken)
+        name = one_level(members[0].module if alone else members[0].name)
         forms = tuple(choices.forms[owned.name] for owned in members)
         plans.append(BlockPlan(name, forms, role, tuple(members)))
     return tuple(plans)
-
-
-def _is_grid(form: Form) -> bool:
-    return form.kind == "lookup" or (form.kind in ("rows", "scanned") and form.varies)
 
 
 def given_roles(prepared: Prepared, roles: Roles | None) -> Roles:
@@ -177,11 +167,3 @@ def given_roles(prepared: Prepared, roles: Roles | None) -> Roles:
 
 def _bare(prefix: str) -> str:
     return prefix.removeprefix("_orig_mod.").rstrip(".")
-
-
-def _unique(name: str, taken: set[str]) -> str:
-    candidate, number = name, 2
-    while candidate in taken:
-        candidate, number = f"{name}~{number}", number + 1
-    taken.add(candidate)
-    return candidate

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from ntkspec.display import listed
 from ntkspec.errors import ExportError, not_one_of
 from ntkspec.export.context import backward_hooks_of_all_modules
 from ntkspec.export.copying import convert, deep_copy
@@ -165,9 +166,8 @@ def _hook_notes(model: nn.Module) -> tuple[str, ...]:
     names += ["all modules"] if any(backward_hooks_of_all_modules()) else []
     if not names:
         return ()
-    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
     return (
-        f"backward hooks of {', '.join(names[:NAMED])}{more} are not run: the Jacobian is the derivative of "
+        f"backward hooks of {listed(names, NAMED)} are not run: the Jacobian is the derivative of "
         "the function; if they change gradients, training follows other gradients",
     )
 

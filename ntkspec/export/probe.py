@@ -59,12 +59,12 @@ def probe(prepared: Prepared, x: Tensor, roles: Roles, memory: int) -> Probed:
     start = Start.of(prepared, batch, tables)
     choices = Choices(forms, unused, single=compares_alone(prepared, batch, tables, x))
     several = len(picked) > 1
-    budget = Budget(memory, c, len(x), prepared.dtype.itemsize)
+    saved = saved_bytes(prepared.model, batch, memory)
+    budget = Budget(memory, c, len(x), prepared.dtype.itemsize, saved)
     choices, chunk = _settle(prepared, batch, choices, roles, budget, {})
     choices = choices.with_forms(_seen_forms(chunk, choices, several))
     half = batch[: max(len(batch) // 2, 1)]
     choices, _ = _settle(prepared, half, choices, roles, budget, chunk.read)
-    budget = replace(budget, saved=saved_bytes(prepared.model, batch, memory))
     return Probed(choices, budget, largest([chunk.outputs]), _mostly_zero(chunk), start)
 
 
