@@ -77,6 +77,16 @@ def test_one_read_of_all_rows_is_held_against_the_checksum(valid, tmp_path):
         run.snapshot("s").jacobian.load()
 
 
+def test_a_chunk_outside_the_file_is_told_before_it_is_read(valid, tmp_path):
+    chunks = []
+    with h5py.File(valid) as file:
+        file["snapshots/s/outputs"].id.chunk_iter(lambda chunk: chunks.append(chunk.byte_offset))
+    path, outside = tmp_path / "run.h5", 2**30
+    path.write_bytes(valid.read_bytes().replace(*(at.to_bytes(8, "little") for at in (chunks[-1], outside))))
+    with pytest.raises(RunFileError, match=f"chunks within the file's .* bytes, got one of .* at {outside}"):
+        open_run(path, trial=True)
+
+
 def test_what_nobody_named_may_be_added(valid, tmp_path):
     path = shutil.copy(valid, tmp_path / "run.h5")
     with h5py.File(path, "r+") as file:

@@ -158,6 +158,7 @@ HOSTILE = {
     "targets of another width": (dataset("samples/targets", np.zeros((12, 3))), "outputs"),
     "inputs are a group": (link("samples/inputs", h5py.SoftLink("/samples")), "dataset"),
     "external link": (link("samples/inputs", h5py.ExternalLink("/etc/passwd", "/x")), "external link"),
+    "external samples": (link("samples", h5py.ExternalLink("x.h5", "/")), "external link"),
     "external block": (link(f"{B}/layer.0", h5py.ExternalLink("x.h5", "/")), "external link"),
     "dangling link": (link(f"{S}/outputs", h5py.SoftLink("/nowhere")), "dangling"),
     "virtual dataset": (virtual, "other files"),
