@@ -51,6 +51,15 @@ def test_reading_is_lazy_and_within_the_budget(valid):
         run.snapshot("end").jacobian.load()
 
 
+def test_a_compressed_chunk_must_fit(valid, tmp_path):
+    """HDF5 has it in memory as a whole, however few of its rows are asked for."""
+    path = edited(valid, tmp_path / "run.h5")
+    with h5py.File(path, "r+") as file:
+        dataset("samples/inputs", np.zeros((12, 2)), chunks=(12, 2), compression="gzip")(file)
+    with pytest.raises(MemoryBudgetError, match="a chunk"):
+        open_run(path, memory=1e-7)
+
+
 def test_pictures_of_another_kind_are_ignored(valid, tmp_path):
     path = edited(valid, tmp_path / "run.h5")
     with h5py.File(path, "r+") as file:
