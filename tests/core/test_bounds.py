@@ -76,6 +76,15 @@ def test_a_violated_bound_is_reported():
     assert not ntkspec.bounds.weyl_upper(kept, exact_spectrum([0, 0, 0])).holds(exact_spectrum([3.1, 2, 1]))
 
 
+def test_tightness_is_in_decades_to_either_side_and_nan_where_none_can_be_said():
+    of = exact_spectrum([100, 1, 0])
+    for bound, decades in (("theorem1", [2, 0]), ("weyl_upper", [-2, 0])):
+        others = [exact_spectrum([1, 1, 0])] + [exact_spectrum([0, 0, 0])] * (bound != "theorem1")
+        found = getattr(ntkspec.bounds, bound)(*others).tightness(of)
+        assert np.allclose(found, [*decades, np.nan], equal_nan=True)
+    assert np.isnan(ntkspec.bounds.theorem1(exact_spectrum([1, 0, 0])).tightness(of)[1])
+
+
 def test_vacuous_means_nothing_new_about_lambda_min():
     singular, regular = exact_spectrum([3, 2, 0]), exact_spectrum([1, 1, 1])
     assert ntkspec.bounds.theorem1(singular).vacuous

@@ -49,10 +49,10 @@ def test_larger_kernels_where_the_factorisation_is_blocked(seed):
             mpmath.cholesky(kernel - mpmath.mpf(upper) * mpmath.eye(60))
 
 
-@pytest.mark.parametrize("seed", range(3, 700, 7))
+@pytest.mark.parametrize("seed", range(3, 700, 70))
 def test_the_judge_sees_bounds_that_are_a_little_wrong(seed):
     kernel = oracles.exact_kernel(certify.random(np.random.default_rng(seed), 3))
-    truth = float(certify.smallest(kernel)[0])
+    truth = float(certify.exact_eigenvalues(kernel)[0][-1])
     if truth > 1e-6:
         assert certify.definite(kernel, truth * (1 + 1e-6)) == -1
         assert certify.definite(kernel, truth * (1 - 1e-6)) == 1

@@ -211,6 +211,28 @@ def test_departures_are_measured_row_by_row():
     assert found.lambda_min is None
 
 
+def test_powers_of_two_between_the_factors_change_nothing():
+    """Not even where the squares of one factor would vanish."""
+    jac = relu_network(np.column_stack([np.linspace(-1, 1, 9), 0.3 + 0.1 * np.linspace(-1, 1, 9)]), (6,))
+    first, last = jac  # of which the first has the encoding
+    left, right = (
+        DenseFactor(np.ldexp(side.to_dense(), by)) for side, by in ((last.left, 600), (last.right, -600))
+    )
+    assert regions(Jacobian((first, replace(last, left=left, right=right)), jac.regions)) == regions(jac)
+
+
+@pytest.mark.parametrize("right", ["sparse", "absent left"])
+def test_what_has_no_vector_for_a_sample_counts_by_its_columns(right):
+    rng = np.random.default_rng(0)
+    level = SparseFactor(np.array([[0, 1], [1, 2], [0, 1], [1, 2], [0, 2]]), rng.random((5, 1, 2)), 3)
+    grid = cases.block("g", level, DenseFactor(np.ones((5, 1, 1))), 5, 1, "grid")
+    dense = DenseFactor(rng.random((5, 1, 4)))
+    layer = cases.block("w", *((dense, level) if right == "sparse" else (None, dense)), 5, 1, order=1)
+    known = regions(Jacobian((grid, layer), np.zeros(5, np.int64)))
+    assert known.at_most == 5
+    assert holds(Jacobian((grid, layer)), known)
+
+
 @pytest.mark.parametrize("seed", [0, 1, 3, 5])
 def test_samples_on_a_line_are_near_two_directions_a_region(seed):
     """Pixels of one row: the count says three a region, the stored numbers keep to two but for rounding."""

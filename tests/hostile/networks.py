@@ -25,7 +25,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 import oracles
 
 from hostile import search
-from hostile.spectra import exact_eigenvalues, violations
+from hostile.certify import exact_eigenvalues
+from hostile.spectra import violations
 from ntkspec.errors import ExportError, UsageError
 from ntkspec.export import jacobian
 from ntkspec.jacobian import Jacobian, Outputs
@@ -113,7 +114,7 @@ def try_one(seed: int) -> Result:
     wrong += [f"bound {bound.bound.name} of {bound.of}" for bound in evidence.bounds if not bound.holds]
     counts = Counter(networks=1, reports=len(found))
     for name, spectrum in found.items():
-        truth = exact_eigenvalues(oracles.exact_kernel(parts[name], outputs))
+        truth, _ = exact_eigenvalues(oracles.exact_kernel(parts[name], outputs))
         wrong += [f"{name}: {text}" for text in violations(parts[name], outputs, spectrum, truth)]
         lower = [b.bound.values[-1] for b in evidence.bounds if b.of == name and b.bound.side == "lower"]
         if max(lower, default=0.0) > spectrum.smallest_at_most * (1 + 1e-9):

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from fractions import Fraction
 from pathlib import Path
 
 import mpmath
@@ -26,10 +25,10 @@ import oracles
 import ntkspec
 from hostile import search
 from hostile.certify import KINDS as OF_BOUNDS
+from hostile.certify import exact_eigenvalues
 from ntkspec.errors import NtkspecError
 from ntkspec.jacobian import DenseFactor, Factor, Jacobian, Outputs, SparseFactor
 
-DIGITS = 60
 NARROW = 40  # columns of J up to which its rank is computed in rationals
 Generator = np.random.Generator
 Case = tuple[Jacobian, list[mpmath.mpf] | None]  # with its eigenvalues, if they are prescribed
@@ -177,15 +176,6 @@ KINDS: tuple[Callable[[Generator], Case], ...] = (
 )
 
 
-def exact_eigenvalues(kernel: list[list[Fraction]]) -> list[mpmath.mpf]:
-    """Descending; digits are kept below the smallest diagonal entry."""
-    entries = [row[i] for i, row in enumerate(kernel) if row[i]]
-    decades = (max(entries) / min(entries)).__ceil__().bit_length() // 3 if entries else 0
-    with mpmath.workdps(2 * DIGITS + decades):
-        exact = mpmath.matrix([[mpmath.mpf(v.numerator) / v.denominator for v in row] for row in kernel])
-        return sorted(mpmath.eigsy(exact, eigvals_only=True), reverse=True)
-
-
 def routes(rng: Generator, size: int) -> list[dict[str, object]]:
     """What is asked for: all routes of a small kernel, some of a large one."""
     k = int(rng.integers(1, max(size // 2, 2)))
@@ -220,7 +210,7 @@ def try_one(seed: int) -> Result:
         ):  # out of the range that the package admits, no low rank, or a J^T J that takes long
             refused += 1
             continue
-        truth = truth or exact_eigenvalues(oracles.exact_kernel(jacobian, outputs))
+        truth = truth or exact_eigenvalues(oracles.exact_kernel(jacobian, outputs))[0]
         spectra += 1
         eigenvalues += len(found.eigenvalues)
         resolved += found.resolved

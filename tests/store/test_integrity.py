@@ -44,6 +44,7 @@ CHANGES = {
     "order": lambda f: f["snapshots/s/blocks/layer.0"].attrs.__setitem__("order", 9),
     "checksum left out": lambda f: f["snapshots/s/outputs"].attrs.__delitem__("ntkspec_crc32"),
     "digest of the root left out": lambda f: f.attrs.__delitem__("ntkspec_digest"),
+    "a loop of links": lambda f: f.__setitem__("snapshots/s/again", f["snapshots/s"]),
     "a left and a right": lambda f: (
         f.__delitem__("snapshots/s/blocks/layer.1/right"),
         f.__setitem__("snapshots/s/blocks/layer.1/right", np.ones((12, 2, 7))),
@@ -75,6 +76,16 @@ def test_one_read_of_all_rows_is_held_against_the_checksum(valid, tmp_path):
         file["snapshots/s/blocks/layer.0/left"][3, 1] = 0.25
     with open_run(path) as run, pytest.raises(RunFileError, match="ntkspec_crc32"):
         run.snapshot("s").jacobian.load()
+
+
+def test_a_chunk_outside_the_file_is_told_before_it_is_read(valid, tmp_path):
+    chunks = []
+    with h5py.File(valid) as file:
+        file["snapshots/s/outputs"].id.chunk_iter(lambda chunk: chunks.append(chunk.byte_offset))
+    path, outside = tmp_path / "run.h5", 2**30
+    path.write_bytes(valid.read_bytes().replace(*(at.to_bytes(8, "little") for at in (chunks[-1], outside))))
+    with pytest.raises(RunFileError, match=f"chunks within the file's .* bytes, got one of .* at {outside}"):
+        open_run(path, trial=True)
 
 
 def test_what_nobody_named_may_be_added(valid, tmp_path):

@@ -51,6 +51,15 @@ def test_reading_is_lazy_and_within_the_budget(valid):
         run.snapshot("end").jacobian.load()
 
 
+def test_a_compressed_chunk_must_fit(valid, tmp_path):
+    """HDF5 has it in memory as a whole, however few of its rows are asked for."""
+    path = edited(valid, tmp_path / "run.h5")
+    with h5py.File(path, "r+") as file:
+        dataset("samples/inputs", np.zeros((12, 2)), chunks=(12, 2), compression="gzip")(file)
+    with pytest.raises(MemoryBudgetError, match="a chunk"):
+        open_run(path, memory=1e-7)
+
+
 def test_pictures_of_another_kind_are_ignored(valid, tmp_path):
     path = edited(valid, tmp_path / "run.h5")
     with h5py.File(path, "r+") as file:
@@ -158,6 +167,7 @@ HOSTILE = {
     "targets of another width": (dataset("samples/targets", np.zeros((12, 3))), "outputs"),
     "inputs are a group": (link("samples/inputs", h5py.SoftLink("/samples")), "dataset"),
     "external link": (link("samples/inputs", h5py.ExternalLink("/etc/passwd", "/x")), "external link"),
+    "external samples": (link("samples", h5py.ExternalLink("x.h5", "/")), "external link"),
     "external block": (link(f"{B}/layer.0", h5py.ExternalLink("x.h5", "/")), "external link"),
     "dangling link": (link(f"{S}/outputs", h5py.SoftLink("/nowhere")), "dangling"),
     "virtual dataset": (virtual, "other files"),
