@@ -121,7 +121,7 @@ class SnapshotWriter:
         for place, (shape, dtype) in shapes.items():
             create_dataset(self._group, place, (self._n, *shape), dtype)
         if schema.REGIONS in shapes:
-            self._group[schema.REGIONS].attrs[schema.CERTAIN] = bool(certain)
+            self._group[schema.REGIONS].attrs[schema.CERTAIN] = certain
         place = self._group.name
         with _refusing():
             opened = open_snapshot(

@@ -315,7 +315,7 @@ class RunWriter:
         with writing(self.path):
             if self._file:  # else an earlier call closed it
                 reserve(self.part)
-                seal(self._file, str(self.part), interrupted=interrupted)
+                seal(self._file, str(self.part), self._steps, interrupted=interrupted)
                 close_hdf5(self._file)
             with self.part.open("rb+") as handle:
                 wait_for_disk(handle.fileno())
