@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from functools import partial
 from pathlib import Path
 from typing import Self
@@ -141,6 +141,12 @@ def named_path(path: str | os.PathLike[str], of: str = "a file") -> Path:
     if not isinstance(text, str) or not text or "\0" in text:
         raise UsageError("path", expected=f"the path of {of}", got=shown(path))
     return Path(text)
+
+
+def require_one_of(where: str, value: object, choices: Collection[str]) -> None:
+    """Raise `UsageError` unless a value is one of these names; see `not_one_of`."""
+    if not isinstance(value, str) or value not in choices:
+        raise not_one_of(where, value, choices)
 
 
 def not_one_of(where: str, value: object, choices: Iterable[str]) -> UsageError:

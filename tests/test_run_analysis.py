@@ -68,6 +68,12 @@ def test_every_step_and_plan_is_told(tmp_path):
     assert steps[-1] == "mine, end: bounds"
     assert plans[0].startswith("memory plan of mine, end, budget")
     assert plans[-1] == "  eigenvectors of total, to align the targets with: computed"
+    before = list(plans)
+    analyze_run(path, RunSettings(memory=1.0), detail=plans.append)  # once for both snapshots
+    first, *others, last = plans[len(before) :]
+    assert first == "memory plan of mine, init, budget 1 GiB"
+    assert len(others) == len(before) - 1
+    assert last == "memory plan of mine, end, budget 1 GiB: as before"
 
 
 def test_several_files_are_analysed_with_the_settings_of_one():

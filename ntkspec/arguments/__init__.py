@@ -1,1 +1,1 @@
-"""Check and convert what callers pass: numbers (`counts`), arrays (`real_arrays`), roles (`roles`)."""
+"""Check and convert what callers pass: numbers (`counts`), arrays (`real_arrays`), functions, roles."""

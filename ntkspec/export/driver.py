@@ -266,6 +266,9 @@ def forecast(
 ) -> Forecast:
     """Estimate size and time of a model's export from the Jacobian of a few samples; nothing is written.
 
+    The export itself looks at all of them: a table that only others read differently is a grid there, and in
+    the role "network" here.
+
     Args:
         model: maps (n, d) to (n, c), each sample on its own.
         inputs: (n, d), a tensor or an array: all the samples.

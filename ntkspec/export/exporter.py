@@ -15,6 +15,7 @@ from typing import Any
 from torch import nn
 
 from ntkspec.arguments.counts import whole_number
+from ntkspec.arguments.functions import as_function
 from ntkspec.arguments.roles import Roles
 from ntkspec.display import counted
 from ntkspec.errors import ExportError, UsageError
@@ -99,7 +100,7 @@ class RunExporter:
         self._inputs = as_rows(inputs, "inputs")
         self._targets = None if targets is None else as_rows(targets, "targets")
         self._options = Options(roles, precision, memory, progress=progress)
-        self._say = say
+        self._say = as_function(say, "say")
         self._arguments: dict[str, Any] = {
             "indices": None if indices is None else as_positions(indices, "indices", len(self._inputs)),
             "label": label,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import get_args
 
 import numpy as np
 import torch
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ntkspec.display import listed
-from ntkspec.errors import ExportError, not_one_of
+from ntkspec.errors import ExportError, require_one_of
 from ntkspec.export.context import backward_hooks_of_all_modules
 from ntkspec.export.copying import convert, deep_copy
 from ntkspec.export.evaluation import GIVE_NUMBERS
@@ -84,8 +85,7 @@ def prepare(model: nn.Module, precision: Precision) -> Prepared:
     Raises:
         ExportError: it cannot be copied, holds numbers that are not finite, or has nothing to train.
     """
-    if precision not in ("float64", "float32"):
-        raise not_one_of("precision", precision, ("float64", "float32"))
+    require_one_of("precision", precision, get_args(Precision))
     if not isinstance(model, nn.Module):
         raise ExportError(
             "model", expected="a torch.nn.Module", got=type(model).__name__, remedy="wrap it in a module"

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from ntkspec._io import first_line
 from ntkspec.arguments.counts import whole_number
+from ntkspec.arguments.functions import as_function
 from ntkspec.arguments.roles import Roles
 from ntkspec.display import counted, format_seconds
 from ntkspec.errors import UsageError
@@ -109,7 +110,8 @@ class Recorder:
         self._schedule = Schedule.of(every)
         self._inputs = as_rows(inputs, "inputs")
         self._how: dict[str, Any] = {"roles": roles, "precision": precision, "memory": memory}
-        self._log, self._say = log, say
+        self._log = None if log is None else as_function(log, "log")
+        self._say = as_function(say, "say")
         self._exporter = RunExporter(
             path,
             inputs=self._inputs,

@@ -75,6 +75,10 @@ def gram_by_block(jacobian: Jacobian, outputs: Outputs = "trace", **options: Any
     Returns:
         name -> kernel (N, N). Their sum is `gram(jacobian)`, up to rounding.
 
+    Raises:
+        UsageError: as for `gram`, for any of the blocks: what is returned adds up to the whole. The message
+            names the block, and `jacobian.without(name)` has the others.
+
     Example:
         >>> import numpy as np
         >>> from ntkspec.jacobian import Block, DenseFactor

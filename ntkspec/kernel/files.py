@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ntkspec.arguments.functions import as_function
 from ntkspec.backend import Backend, Choice, Precision
 from ntkspec.errors import named_path
 from ntkspec.jacobian import Jacobian, Outputs
@@ -67,7 +68,8 @@ def write_kernels(
         ...         {name: kernel.shape for name, kernel in file["kernels"].items()}
         {'grid': (40, 40), 'total': (40, 40)}
     """
-    path, whole = named_path(path), Jacobian(tuple(blocks_of(parts).values()))
+    path, progress = named_path(path), as_function(progress, "progress")
+    whole = Jacobian(tuple(blocks_of(parts).values()))
     kernel = Kernel.from_jacobian(whole, outputs, precision=precision, backend=backend, memory=memory)
     for name, part in parts.items():
         check_range(kernel.only(part), f"kernel {name}")

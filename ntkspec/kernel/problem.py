@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ntkspec.backend import Backend, Choice, CpuBackend, Precision, select
-from ntkspec.errors import UsageError, not_one_of
+from ntkspec.errors import UsageError, require_one_of
 from ntkspec.jacobian import Block, Jacobian, Outputs, check_outputs, rows_per_sample
 from ntkspec.kernel.checks import check_jacobians, check_parts, check_same_parameters
 from ntkspec.kernel.term import Term
@@ -83,8 +83,7 @@ class Kernel:
     def __post_init__(self) -> None:
         check_jacobians(self.sides)
         object.__setattr__(self, "outputs", check_outputs(self.outputs, self.rows.outputs))
-        if self.precision not in get_args(Precision):
-            raise not_one_of("precision", self.precision, get_args(Precision))
+        require_one_of("precision", self.precision, get_args(Precision))
         if self.columns is not None:
             check_same_parameters(self.rows, self.columns, "columns of the kernel")
 

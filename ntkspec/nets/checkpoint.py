@@ -16,7 +16,7 @@ with needs_torch("ntkspec.nets.checkpoint"):
     from torch import Tensor
 
 from ntkspec._io import first_line, replacing
-from ntkspec.errors import UsageError
+from ntkspec.errors import UsageError, named_path
 from ntkspec.nets.build import build_model
 from ntkspec.nets.config import TrainConfig
 from ntkspec.nets.mlp import CoordinateNetwork
@@ -35,7 +35,7 @@ def save_checkpoint(path: str | Path, config: TrainConfig, step: int, state: Map
     Raises:
         OutputError: it cannot be written.
     """
-    path = Path(path)
+    path = named_path(path, "a checkpoint")
     content = io.BytesIO()  # torch does not say that a disk is full
     torch.save({"config": config.to_json(), "step": step, "state": dict(state)}, content)
     with writing(path), replacing(path) as part:
@@ -48,7 +48,7 @@ def load_checkpoint(path: str | Path) -> tuple[CoordinateNetwork, TrainConfig, i
     Raises:
         UsageError: it is not a checkpoint that `save_checkpoint` wrote.
     """
-    content = _load(Path(path))
+    content = _load(named_path(path, "a checkpoint"))
     try:
         config = TrainConfig.from_dict(json.loads(content["config"]), where=f"{path}, config")
         step = content["step"]

@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from ntkspec.arguments.counts import whole_number
+from ntkspec.errors import UsageError, named_path, shown
 from ntkspec.nets.pictures.read import read_picture
 from ntkspec.nets.samples import sample_learnt, sample_pixels
 from ntkspec.nets.task import Loss, Picture, Predict
@@ -111,9 +113,12 @@ def load_image(path: str | Path, side: int, *, grey: bool = False, held_out: flo
             all pictures of that side.
 
     Raises:
-        UsageError: the picture cannot be read.
+        UsageError: the picture cannot be read, or `side` or `held_out` is not possible.
     """
-    colours, notes = read_picture(Path(path), grey=grey)
+    side = whole_number(side, "side", 1)
+    if not 0 <= held_out < 1:
+        raise UsageError("held_out", expected="a number from 0 on, below 1", got=shown(held_out))
+    colours, notes = read_picture(named_path(path, "a picture"), grey=grey)
     edge, _, channels = colours.shape
     if edge < side:
         notes = (f"has {edge} pixels on its shorter side: enlarged to {side}", *notes)

@@ -65,7 +65,7 @@ def resolve(*layers: Mapping[str, Any]) -> TrainConfig:
     Raises:
         UsageError: no preset of that name, a value that cannot work, or one that would have no effect.
     """
-    settings_given = _merge(*layers)
+    settings_given = {name: _checked(name, value) for name, value in _merge(*layers).items()}
     name = settings_given.get("preset")
     if name is not None and name not in PRESETS:
         close = nearest(name, PRESETS)
@@ -86,6 +86,11 @@ def resolve(*layers: Mapping[str, Any]) -> TrainConfig:
     config = TrainConfig(**_merge(shape | settings, settings_given))
     _refuse_idle(config, settings_given)
     return config
+
+
+def _checked(name: str, value: object) -> Any:
+    """Return the value of an option as its type has it; that of another name as it is."""
+    return next((option.check(value) for option in OPTIONS if option.name == name), value)
 
 
 def _belonging(encoding: str | None) -> set[str]:

@@ -20,7 +20,8 @@ with needs_torch("ntkspec.nets.training"):
     from torch import Tensor, nn
 
 from ntkspec._io import first_line
-from ntkspec.errors import TrainingError
+from ntkspec.arguments.functions import as_function
+from ntkspec.errors import TrainingError, UsageError
 from ntkspec.nets.build import build_model
 from ntkspec.nets.config import TrainConfig
 from ntkspec.nets.devices import full_float32
@@ -105,8 +106,11 @@ def train(
         on_snapshot: called with every snapshot as soon as it is taken.
 
     Raises:
+        UsageError: the task has other numbers of inputs or outputs than the config.
         TrainingError: the loss is no longer finite, or a device is full.
     """
+    _require_fitting(config, task)
+    say, tell = as_function(say, "say"), as_function(on_snapshot, "on_snapshot")
     device = torch.device(device)
     model = build_model(config).to(device)
     optimizer = make_optimizer(model, config)
@@ -121,12 +125,23 @@ def train(
     def keep(step: int) -> None:
         say(f"snapshot {labels[step]}: metrics and picture")
         snapshots.append(evaluate(model, task, labels[step], step))
-        if on_snapshot:
-            on_snapshot(snapshots[-1])
+        tell(snapshots[-1])
 
     with deterministic(), within_memory(), _progress_bar(config, progress, say) as advance:
         losses, seconds = take_steps(config, labels, step, keep, advance)
     return Training(config, tuple(snapshots), LossCurve.from_losses(losses), seconds, str(device))
+
+
+def _require_fitting(config: TrainConfig, task: Task) -> None:
+    """Raise `UsageError` unless a network of this config maps the task's coordinates to its values."""
+    wanted = task.coordinates.shape[1], task.values.shape[1]
+    if (config.inputs, config.outputs) != wanted:
+        raise UsageError(
+            "config",
+            expected=f"inputs {wanted[0]} and outputs {wanted[1]}, as the task has them",
+            got=f"inputs {config.inputs} and outputs {config.outputs}",
+            remedy=f"dataclasses.replace(config, inputs={wanted[0]}, outputs={wanted[1]})",
+        )
 
 
 def snapshot_labels(config: TrainConfig, kept: Collection[str] | None = None) -> dict[int, str]:

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import StrMethodFormatter
 
-from ntkspec.errors import UsageError, not_one_of
+from ntkspec.errors import UsageError, require_one_of
 from ntkspec.plot.as_report import as_report, check_kernel, no_kernel
 from ntkspec.plot.axes import add_legend, axes_of, entry, free_colours, sized, wrap_ylabel
 from ntkspec.report.canvas import placed
@@ -93,8 +93,7 @@ def over_steps(
 def _courses(report: Report, quantity: str, kernel: str, where: str) -> dict[int, tuple[Point, ...]]:
     """Return the points of each run that has some, by its position in the report."""
     known = (*QUANTITIES, *metrics_of(report))
-    if quantity not in known:
-        raise not_one_of(f"{where}, quantity", quantity, known)
+    require_one_of(f"{where}, quantity", quantity, known)
     found = {i: course(run, quantity, kernel) for i, run in enumerate(report.runs)}
     if not any(found.values()):
         raise no_kernel(report, kernel, where)

@@ -203,8 +203,8 @@ class Report(NotAnArray, Named):
             UsageError: there is none.
         """
         labels = [run.label for run in self.runs]
-        if key in labels:
-            return self.runs[labels.index(str(key))]
+        if isinstance(key, str) and key in labels:
+            return self.runs[labels.index(key)]
         place = as_index(key)
         if place is not None and -len(labels) <= place < len(labels):
             return self.runs[place]

@@ -103,10 +103,10 @@ class RunWork:
         places, numbers = kernels or {}, draw(run.samples, self.settings)
         first = self._reference(run)
         names = snapshot_names([(snap.id, snap.label) for snap in snapshots])
-        reported = []
+        reported, told = [], set[object]()
         for snap, name in zip(snapshots, names, strict=True):
             work = SnapshotWork(
-                run, snap, f"{label}, {name}", self.settings, self.engine, numbers, self.say, self.tell
+                run, snap, f"{label}, {name}", self.settings, self.engine, numbers, self.say, self.tell, told
             )
             pixels = everywhere if everywhere and everywhere.snapshot == snap.id else None
             reported.append(work.report(first, places.get(snap.id), pixels))

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ntkspec.arguments.counts import whole_number
 from ntkspec.arguments.real_arrays import Floats
 from ntkspec.backend import Backend, Choice, Precision
-from ntkspec.errors import UsageError, not_one_of
+from ntkspec.errors import UsageError, require_one_of
 from ntkspec.jacobian import Jacobian, Outputs
 from ntkspec.kernel.problem import Kernel
 from ntkspec.spectral import MethodChoice
@@ -106,8 +106,8 @@ class RunSettings:
     alignment: When = "auto"  # whether to find where the targets lie, which needs eigenvectors
 
     def __post_init__(self) -> None:
-        # None: any that fits, or one that is unknown, which is refused later.
-        solver = None if self.method == "auto" else SOLVERS.get(self.method)
+        require_one_of("method", self.method, get_args(MethodChoice))
+        solver = None if self.method == "auto" else SOLVERS[self.method]  # None: any that fits
         if self.check and (self.k is not None or (solver and not solver.complete)):
             raise UsageError(
                 "⟦--check⟧",
@@ -117,8 +117,7 @@ class RunSettings:
                 else f"method {self.method}, the largest alone",
                 remedy="leave out ⟦-k⟧, ⟦--check⟧, or the method",
             )
-        if self.alignment not in get_args(When):
-            raise not_one_of("⟦--alignment⟧", self.alignment, get_args(When))
+        require_one_of("⟦--alignment⟧", self.alignment, get_args(When))
         if self.alignment == "always" and solver and not solver.vectors:
             able = [name for name, solver in SOLVERS.items() if solver.vectors]
             raise UsageError(

@@ -12,6 +12,7 @@ from pathlib import Path
 from ntkspec import sandbox
 from ntkspec._version import PRODUCER
 from ntkspec.arguments.counts import whole_number
+from ntkspec.arguments.functions import as_function
 from ntkspec.backend import Backend, Choice, Precision, select
 from ntkspec.errors import UsageError, named_path, shown
 from ntkspec.jacobian import Outputs
@@ -84,6 +85,7 @@ def analyze_runs(
         >>> [run.label for run in more]
         ['MPE', 'FFE']
     """
+    tell = None if detail is None else as_function(detail, "detail")
     engine = select(backend)
     settings = RunSettings(
         snapshot=snapshot,
@@ -99,7 +101,7 @@ def analyze_runs(
         seed=seed,
         alignment=alignment,
     )
-    work = RunWork(settings, engine, progress or (lambda _: None), detail)
+    work = RunWork(settings, engine, as_function(progress, "progress"), tell)
     files = _as_paths(paths)
     _require_distinct(files)
     earlier = () if beside is None else _earlier_runs(beside, outputs, work.engine.name)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -43,6 +43,7 @@ class SnapshotWork:
     numbers: NDArray[np.intp]  # of the samples to analyse, as `draw` gives them
     say: Progress  # called with a line for every step
     tell: Progress | None  # called with the lines of the memory plan
+    told: set[object]  # what these lines were of, at this snapshot and those before it
 
     def report(
         self, first: Reference, file: Path | None, everywhere: Everywhere | None
@@ -59,8 +60,7 @@ class SnapshotWork:
         kernels, out_of_range = self._kernels(jacobian, file, vectors=everywhere is not None)
         total = kernels["total"]
         reason = self._no_vectors(total)
-        if self.tell:
-            self.tell(f"  eigenvectors of total, to align the targets with: {reason or 'computed'}")
+        self._tell(reason, [f"  eigenvectors of total, to align the targets with: {reason or 'computed'}"])
         spectra = self._spectra(kernels, vectors=not reason or everywhere is not None)
         self._step("eigenfunctions")
         points = self.run.inputs[self.numbers]
@@ -94,6 +94,13 @@ class SnapshotWork:
     def _step(self, step: str) -> None:
         self.say(f"{self.name}: {step}")
 
+    def _tell(self, of: object, lines: Iterable[str]) -> None:
+        """Tell lines of the memory plan, unless an earlier snapshot had them of the same."""
+        if self.tell and of not in self.told:
+            self.told.add(of)
+            for line in lines:
+                self.tell(line)
+
     def _kernels(
         self, jacobian: Jacobian, file: Path | None, *, vectors: bool
     ) -> tuple[dict[str, Kernel], list[str]]:
@@ -108,8 +115,10 @@ class SnapshotWork:
         kernel, parts = kernel_of(jacobian, asked, self.engine), sums_of_blocks(jacobian, asked.drop)
         check_options(kernel, asked.method, asked.k, vectors=vectors)
         if self.tell:
-            for line in plan(self.name, kernel, asked.k):
-                self.tell(line)
+            title, *lines = plan(self.name, kernel, asked.k)
+            needs = tuple(solver.need(kernel, asked.k) for solver in SOLVERS.values())
+            self.tell(f"{title}: as before" if needs in self.told else title)
+            self._tell(needs, lines)
         if file:  # before the factors are loaded, since both may not fit
             kept, _ = sums_in_range(kernel, parts, where)
             write_sums(

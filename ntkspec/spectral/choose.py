@@ -7,7 +7,7 @@ from typing import Literal, get_args
 
 from ntkspec.arguments.counts import whole_number
 from ntkspec.backend import Backend, Choice, CpuBackend, Precision
-from ntkspec.errors import UsageError, not_one_of
+from ntkspec.errors import UsageError, require_one_of
 from ntkspec.jacobian import Jacobian, Outputs
 from ntkspec.kernel.problem import Kernel, blocks_of, sums_of
 from ntkspec.kernel.value_range import check_range
@@ -237,8 +237,7 @@ def check_options(kernel: Kernel, method: MethodChoice, k: int | None, vectors: 
     def wrong(what: str, expected: str, got: str, remedy: str) -> UsageError:
         return UsageError(what, expected=expected, got=got, remedy=remedy)
 
-    if not isinstance(method, str) or method not in get_args(MethodChoice):
-        raise not_one_of("method", method, get_args(MethodChoice))
+    require_one_of("method", method, get_args(MethodChoice))
     k = None if k is None else whole_number(k, "k", 1)
     if k is not None and k > kernel.size:
         remedy = "ask for some of them, or leave ⟦-k⟧ out"

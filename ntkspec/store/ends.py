@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -78,15 +78,18 @@ def begin(part: Path, samples: Mapping[str, AnyArray], label: str, config: str) 
     return file
 
 
-def seal(file: h5py.File, where: str, *, interrupted: bool) -> None:
-    """Write the attributes that are known at the end.
+def seal(file: h5py.File, where: str, complete: Collection[str], *, interrupted: bool) -> None:
+    """Write the attributes that are known at the end, and remove what is left of other snapshots.
 
     Args:
         file: the run file.
         where: the file, for messages.
+        complete: the ids of the snapshots that are complete.
         interrupted: whether what it records was interrupted.
     """
-    snapshots = {name: group for name, group in file[schema.SNAPSHOTS].items() if group.attrs["complete"]}
+    for name in [name for name in file[schema.SNAPSHOTS] if name not in complete]:
+        del file[schema.SNAPSHOTS][name]
+    snapshots = dict(file[schema.SNAPSHOTS])
     paired = any(map(has_pairs, snapshots.values()))  # pairs may be gone with a snapshot that was removed
     file.attrs["version"] = schema.VERSION_OF_PAIRS if paired else schema.VERSION
     digests = {name: digest.snapshot_digest(group, where) for name, group in snapshots.items()}

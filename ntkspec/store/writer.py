@@ -100,7 +100,10 @@ class RunWriter:
         if resume and not overwrite and not self._taken_back:
             check_resumable(self.path, self.part, complete=complete is True)
         check_unfinished(self.part, overwrite=overwrite or resume, resumable=True)
-        label, described = check_label(label, "label of the run"), to_json(config or {}, "config")
+        label, described = (
+            check_label(label, "label of the run"),
+            to_json({} if config is None else config, "config"),
+        )
         self._samples = check_samples(inputs, targets, indices)
         # Last of the checks: another writer of this file may have finished it during the others.
         check_place(self.path, overwrite=overwrite or self._taken_back)
@@ -148,7 +151,10 @@ class RunWriter:
         snapshots = self._snapshots
         step = whole_number(step, "step", 0)
         check_id(id, "id of a snapshot")
-        label, numbers = check_label(label, f"label of snapshot {id!r}"), metrics_to_json(metrics or {})
+        label, numbers = (
+            check_label(label, f"label of snapshot {id!r}"),
+            metrics_to_json({} if metrics is None else metrics),
+        )
         if id in snapshots:
             raise UsageError(f"snapshot {id!r}", expected="a new id", got="one that is taken")
         try:
@@ -251,7 +257,7 @@ class RunWriter:
             )
 
     def _require_complete(self, id: str) -> None:
-        if id not in self.complete_snapshots:
+        if not isinstance(id, str) or id not in self.complete_snapshots:
             there = listed(self.complete_snapshots) or "there is none"
             raise UsageError("snapshot", expected=f"the id of a complete one ({there})", got=shown(id))
 
@@ -309,7 +315,7 @@ class RunWriter:
         with writing(self.path):
             if self._file:  # else an earlier call closed it
                 reserve(self.part)
-                seal(self._file, str(self.part), interrupted=interrupted)
+                seal(self._file, str(self.part), self._steps, interrupted=interrupted)
                 close_hdf5(self._file)
             with self.part.open("rb+") as handle:
                 wait_for_disk(handle.fileno())

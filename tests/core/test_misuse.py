@@ -282,6 +282,10 @@ def test_arguments_of_an_analysis(tmp_path):
         ({"baseline": ["run"]}, "baseline: expected one of run, got"),
         ({"everywhere": None}, "path: expected the path of a file, got None"),
         ({"kernels": 3}, "path: expected the path of a folder, got 3"),
+        ({"progress": 5}, "progress: expected a function, got 5; give one, such as print"),
+        ({"detail": "x"}, "detail: expected a function"),
+        ({"method": ["gram"]}, "method: expected one of"),
+        ({"precision": NUMBERS[:, 0, 0]}, "precision: expected one of"),
     ):
         with pytest.raises(UsageError, match=words):
             ntkspec.analyze_runs(path, **options)
@@ -301,3 +305,15 @@ def test_names_of_kernels_in_a_file_are_strings(tmp_path):
 def test_a_bound_without_its_argument_is_named():
     with pytest.raises(TypeError, match=r"theorem1\(\): missing a required argument: 'kept'"):
         ntkspec.bounds.theorem1()
+
+
+def test_arguments_of_what_is_written(tmp_path):
+    path, given = tmp_path / "run.h5", (NUMBERS[:, 0], NUMBERS[:, 0, 0], {"w": NUMBERS[:, 0]})
+    for wrong in (np.zeros(3), [5], 0, "x"):
+        with pytest.raises(UsageError, match="metrics: expected a mapping"):
+            ntkspec.write_run(path, *given, metrics=wrong)
+        with pytest.raises(UsageError, match="config: expected a mapping"):
+            ntkspec.write_run(path, *given, config=wrong)
+    with pytest.raises(UsageError, match="progress: expected a function"):
+        ntkspec.write_kernels(path, {"total": cases.mixed(4)}, progress=5)
+    assert not list(tmp_path.iterdir())

@@ -18,7 +18,7 @@ from torch import nn
 
 from ntkspec import analyze, kernel_distance, open_run, read_report, spectrum
 from ntkspec.errors import ExportError, OutputError, UsageError
-from ntkspec.export import ExportWarning, Recorder, jacobian
+from ntkspec.export import ExportWarning, Recorder, RunExporter, jacobian
 from ntkspec.export.logged import finite
 from ntkspec.export.schedule import Schedule
 
@@ -314,6 +314,18 @@ def test_the_first_snapshot_raises_and_later_ones_warn(tmp_path: Path) -> None:
 
 
 def test_mistakes_of_the_caller_are_errors_at_once(tmp_path: Path) -> None:
+    for name, wrong in (("log", 5), ("say", "print"), ("config", np.zeros(2))):
+        with pytest.raises(UsageError, match=f"{name}: expected a "):
+            Recorder(tmp_path / "run.h5", X, 10, **{name: wrong})
+        if name != "log":
+            with (
+                pytest.raises(UsageError, match=f"{name}: expected a "),
+                RunExporter(tmp_path / "run.h5", inputs=X, **{name: wrong}),
+            ):
+                pass
+    assert not list(tmp_path.iterdir())
+    with Recorder(tmp_path / "silent.h5", X, 10, say=None) as record:
+        record(field(), 0)
     with Recorder(tmp_path / "run.h5", X, 10) as record:
         record(field(), 0)
         for wrong in ({"label": 5}, {"metrics": [0.5]}, {"step": 1.5}):

@@ -228,6 +228,19 @@ def test_kernels_are_taken_where_is_learnt(tmp_path):
             task.sample(pattern, 4, seed=0)
 
 
+def test_sizes_and_shares_that_cannot_be(tmp_path):
+    path = save(tmp_path / "p.png", Image.fromarray(COLOURS))
+    for named, said in (
+        ({"side": 0}, "side: expected a whole number"),
+        ({"side": 2.5}, "side: expected a whole number"),
+        ({"side": 4, "held_out": 1}, "held_out: expected a number from 0 on, below 1, got 1"),
+        ({"side": 4, "held_out": -0.1}, "held_out: expected"),
+        ({"side": 4, "held_out": float("nan")}, "held_out: expected"),
+    ):
+        with pytest.raises(UsageError, match=said):
+            load_image(path, **named)
+
+
 def test_pixels_held_out_are_judged_apart(tmp_path):
     task = load_image(save(tmp_path / "p.png", Image.fromarray(COLOURS)), 6, held_out=0.25)
     drawn = task.values + 0.01 * RNG.normal(size=task.values.shape).astype(np.float32)

@@ -145,6 +145,9 @@ def test_later_layers_win_and_all_win_over_the_preset():
     assert resolve({"preset": "mpe-fine", "side": 64}).finest == 64
     assert resolve({"preset": "mpe-fine", "side": 64}, {"preset": "mpe-coarse"}).finest == 8
     assert resolve({"preset": "mpe-fine"}, {"growth": 1.3}).finest is None
+    for wrong, said in (({"side": "x"}, "option side: expected"), ({"preset": 5}, "option preset: expected")):
+        with pytest.raises(UsageError, match=said):
+            resolve({"preset": "mpe-fine"}, wrong)
     assert resolve({"growth": 1.3, "encoding": "multigrid"}, {"finest": 32}).growth is None
     assert resolve({"preset": "mpe-coarse", "side": 2}).finest == 4
     with pytest.raises(UsageError, match="mpe-coarse or mpe-fine"):

@@ -116,6 +116,13 @@ def test_grey_pictures_and_full_batches(task, tmp_path):
     assert training.snapshots[-1].picture.shape == (8, 8)
 
 
+def test_a_picture_of_other_outputs_is_refused(task):
+    with pytest.raises(UsageError, match="config: expected inputs 2 and outputs 3, as the task has them"):
+        train(short("baseline", outputs=1), task)
+    with pytest.raises(UsageError, match="on_snapshot: expected a function, got 5"):
+        train(short("baseline"), task, on_snapshot=5)
+
+
 def test_learning_rates_of_the_two_groups():
     config = resolve({"preset": "mpe-fine", "lr": 0.1, "grid_lr": 0.2})
     network, grid = make_optimizer(build_model(config), config).param_groups

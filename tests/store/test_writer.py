@@ -134,6 +134,18 @@ def test_an_error_in_a_snapshot_keeps_the_complete_ones_in_the_part_file(tmp_pat
     assert os.listdir(tmp_path) == ["run.h5"]
 
 
+def test_what_is_left_of_a_snapshot_does_not_spoil_the_file(tmp_path):
+    """As where neither its first attribute nor its removal could be written."""
+    path = tmp_path / "run.h5"
+    with RunWriter(path, inputs=INPUTS) as run:
+        with run.snapshot("good", step=0, label="init") as snapshot:
+            snapshot.write(0, INPUTS, cases.mixed(12))
+        run._file["snapshots"].create_group("left")
+    with open_run(path) as run:
+        assert [snap.id for snap in run.snapshots] == ["good"]
+        assert run.warnings == ()
+
+
 def test_nothing_stays_when_no_snapshot_was_complete(tmp_path):
     with pytest.raises(ZeroDivisionError), RunWriter(tmp_path / "run.h5", inputs=INPUTS):
         raise ZeroDivisionError
