@@ -303,6 +303,10 @@ def test_bad_input_is_one_line_and_code_2_and_leaves_nothing(name, here, capsys)
         ["run.h5", "--memory", "nan"],
         ["run.h5", "--method", "qr"],
         ["run.h5", "--outputs", "all"],
+        [""],
+        ["run.h5", "-o", ""],
+        ["run.h5", "--kernels", ""],
+        ["run.h5", "--everywhere", ""],
     ],
 )
 def test_bad_usage_is_code_2_and_one_line(words, here, capsys):

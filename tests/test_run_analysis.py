@@ -241,6 +241,13 @@ def test_numbers_near_the_ends_of_the_range(power, tmp_path):
         assert all(checked.holds for checked in (*snapshot.bounds, *snapshot.checks))
 
 
+def test_an_output_may_be_numbered_by_numpy(tmp_path):
+    path = runs.write_run(tmp_path / "run.h5", cases.mixed(9), steps=(1,))
+    report = analyze_runs(path, outputs=np.int64(1), k=1, backend="cpu")
+    write_json_file(report, tmp_path / "report.json")
+    assert read_report(tmp_path / "report.json")[0].mode == 1
+
+
 def test_a_role_may_have_no_gradient_at_the_output_that_is_analysed(tmp_path):
     jac = cases.mixed(9)
     for block in jac.only("grid"):

@@ -11,6 +11,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
+from ntkspec._io import first_line
 from ntkspec.errors import UsageError, shown
 
 if TYPE_CHECKING:
@@ -64,8 +65,8 @@ def read_profile(name: str) -> Profile:
         text = _text(name)
     try:
         content = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        _refuse(name, "TOML", str(error))
+    except (ValueError, RecursionError) as error:  # also of numbers and lists beyond all bounds
+        _refuse(name, "TOML", first_line(error))
     profile = _record(name, Profile, content)
     if profile.gpus > 1:
         _refuse(f"{name}: gpus", "0 or 1", str(profile.gpus))

@@ -11,12 +11,14 @@ import sys
 import traceback
 import warnings
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from ntkspec import sandbox
 from ntkspec._version import PRODUCER
-from ntkspec.errors import NtkspecError, OutputError
+from ntkspec.arguments.counts import whole_number
+from ntkspec.errors import NtkspecError, OutputError, UsageError
 from ntkspec.machine.signals import ENDINGS_IN_WORDS, interruption_of, signals_arrive
 from ntkspec.machine.streams import LenientStream, lenient_streams
 
@@ -167,7 +169,7 @@ def _leave_with(kind: type[BaseException], error: BaseException, trace: Tracebac
 
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser with --version, one-line errors and no abbreviated options."""
+    """An argument parser with --version, one-line errors, no abbreviated options and no empty paths."""
 
     def __init__(
         self,
@@ -187,6 +189,7 @@ class Parser(argparse.ArgumentParser):
             formatter_class=argparse.RawDescriptionHelpFormatter,
             allow_abbrev=False,
         )
+        self.register("type", Path, _path)
         self.add_argument("--version", action="version", version=PRODUCER, help="print the version and exit")
 
     def error(self, message: str) -> NoReturn:
@@ -211,9 +214,33 @@ def positive(kind: Callable[[str], Number]) -> Callable[[str], Number]:
             value = kind(text)
             if value > 0 and value < float("inf"):
                 return value
-        raise argparse.ArgumentTypeError(f"expected a positive number, got {text!r}")
+        what = "whole number" if kind is int else "number"
+        raise argparse.ArgumentTypeError(f"expected a positive {what}, got {text!r}")
 
     return parse
+
+
+def whole(text: str) -> int:
+    """Parse a whole number from 0, for argparse.
+
+    Example:
+        >>> whole("12")
+        12
+    """
+    number: object = text
+    with contextlib.suppress(ValueError):
+        number = int(text)
+    try:
+        return whole_number(number, "", 0)
+    except UsageError as error:
+        raise argparse.ArgumentTypeError(f"expected {error.expected}, got {text!r}") from None
+
+
+def _path(text: str) -> Path:
+    """Parse a path; refuse an empty one, which would mean the current folder."""
+    if not text:
+        raise argparse.ArgumentTypeError("expected the path of a file or folder, got ''")
+    return Path(text)
 
 
 def console(*, stderr: bool = False) -> Console:

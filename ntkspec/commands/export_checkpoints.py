@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from ntkspec.export.factories import Factory
 
 
+NETWORK = ("model", "encoding")  # sections of the config of ntkspec.train that say what the network is
+
+
 @dataclass(frozen=True)
 class Loader:
     """Makes models with the weights of checkpoints, on one device."""
@@ -144,7 +147,14 @@ def _check(
             got=f"{targets.shape}",
         )
     for source in others:
-        loader.load(source)
+        other = loader.load(source)
+        if any(other.config.get(part) != loaded.config.get(part) for part in NETWORK):
+            raise UsageError(
+                str(source.path),
+                expected=f"a checkpoint of the network of {first.path}",
+                got="one of another network",
+                remedy="export it into a file of its own; analyze compares several files",
+            )
     return loaded.config
 
 

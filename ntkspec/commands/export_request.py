@@ -12,8 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from ntkspec.arguments.counts import whole_number
-from ntkspec.commands.cli import Parser, positive
+from ntkspec.commands.cli import Parser, positive, whole
 from ntkspec.errors import UsageError
 from ntkspec.nets.devices import DEVICES, check_device
 from ntkspec.report.names import apart, numbered
@@ -140,7 +139,7 @@ def _add_files(parser: Parser) -> None:
     )
     add(
         "--steps",
-        type=_step,
+        type=whole,
         action="extend",
         nargs="+",
         metavar="N",
@@ -203,10 +202,6 @@ def _json(text: str) -> dict[str, object] | list[object]:
     if not isinstance(value, dict | list):
         raise argparse.ArgumentTypeError(f"expected a JSON object or list, got {text!r}")
     return value
-
-
-def _step(text: str) -> int:
-    return whole_number(int(text) if re.fullmatch(r"[0-9]{1,19}", text) else text, "⟦--steps⟧", 0)
 
 
 def _columns(text: str) -> tuple[int, ...]:

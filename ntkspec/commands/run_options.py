@@ -7,7 +7,7 @@ from dataclasses import fields
 from typing import get_args
 
 from ntkspec.backend import Choice, Precision
-from ntkspec.commands.cli import Parser, positive
+from ntkspec.commands.cli import Parser, positive, whole
 from ntkspec.errors import UsageError
 from ntkspec.jacobian import Outputs
 from ntkspec.runs.settings import MOST_MODES, RunSettings, When
@@ -43,7 +43,7 @@ def add_settings(parser: Parser) -> None:
         help="also analyse the kernel without these; may be repeated; put the run files before it",
     )
     add("--samples", type=positive(int), metavar="N", help="N of the samples, drawn at random (default: all)")
-    add("--seed", type=int, metavar="S", help="of that draw (default: 0)")
+    add("--seed", type=whole, metavar="S", help="of that draw (default: 0)")
     add(
         "--backend",
         default="auto",
@@ -94,8 +94,8 @@ def _outputs(text: str) -> Outputs:
     if text == "full":
         return "full"
     try:
-        return int(text)
-    except ValueError:
+        return whole(text)
+    except argparse.ArgumentTypeError:
         raise argparse.ArgumentTypeError(
             f"expected trace, full or an output's number, got {text!r}"
         ) from None

@@ -185,10 +185,11 @@ class _Parser(Parser):
         """Raise a UsageError for a message of argparse, such as "argument --side: expected one argument"."""
         name, _, complaint = message.removeprefix("argument ").rpartition(": ")
         missing = complaint.startswith("expected ")
+        expected, _, got = complaint.removeprefix("expected ").partition(", got ")
         raise UsageError(
             f"option {name}" if name else "command line",
-            expected=complaint.removeprefix("expected ") if missing else "options as --help shows them",
-            got="none" if missing else complaint,
+            expected=expected if missing else "options as --help shows them",
+            got=(got or "none") if missing else complaint,
             remedy="write it behind the option, with = between them if it begins with a dash"
             if missing
             else "see --help",

@@ -100,7 +100,7 @@ def _belonging(encoding: str | None) -> set[str]:
 
 def _refuse_idle(config: TrainConfig, settings_given: Mapping[str, Any]) -> None:
     """Refuse a setting that has no effect, or both of two that exclude each other."""
-    if settings_given.get("image") and settings_given.get("mesh"):
+    if None not in (settings_given.get("image"), settings_given.get("mesh")):
         raise UsageError(
             "options ⟦--image⟧ and ⟦--mesh⟧",
             expected="one of them, since a run learns one thing",
@@ -126,6 +126,6 @@ def _merge(*layers: Mapping[str, Any]) -> dict[str, Any]:
                 for name in rivals:
                     merged.pop(name, None)
         merged.update(layer)
-        if layer.get("mesh"):
+        if layer.get("mesh") is not None:
             merged.setdefault("task", "occupancy")
     return merged

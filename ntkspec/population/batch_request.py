@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -17,6 +17,7 @@ from ntkspec.machine.memory import budget_bytes
 from ntkspec.population.batched import RunJob, run_files, share_of
 from ntkspec.population.report import check_folder
 from ntkspec.report.folders import resolved
+from ntkspec.report.places import check_kernel_folder
 
 POPULATION = "population"  # folder of the report of all
 EXAMPLE = """\
@@ -29,9 +30,12 @@ examples:
 """
 
 CLASHES = {  # options, and those that do not go together with them
-    "share": ("workers", "profile", "cluster", "kernels", "report-only"),
-    "kernels": ("report-only", "dry-run", "pages", "again"),
-    "report-only": ("dry-run", "pages"),
+    "--share": ("--workers", "--profile", "--cluster", "--kernels", "--report-only"),
+    "--kernels": (
+        *("--output", "--report-only", "--dry-run", "--pages", "--again"),
+        *("--method", "-k", "--check", "--alignment"),  # of spectra, which are not computed
+    ),
+    "--report-only": ("--dry-run", "--pages", "--again", "--workers", "--profile", "--cluster"),
 }
 
 
@@ -65,10 +69,14 @@ def read_batch(argv: Sequence[str] | None) -> Batch:
         NtkspecError: options do not fit together, there is no such file, or the report cannot be written.
         SystemExit: an option cannot be parsed; the error was printed in one line.
     """
-    options = make_parser().parse_args(argv)
+    parser = make_parser()
+    options = parser.parse_args(argv)
+    _refuse_together({name for name, value in vars(options).items() if value != parser.get_default(name)})
     results = resolved(options.output)
-    check_folder(results / POPULATION)
-    _refuse_together(options)
+    if options.kernels is None:
+        check_folder(results / POPULATION)
+    else:
+        check_kernel_folder(options.kernels)
     files: Sequence[str] | None = run_files(options.runs) if options.runs else None
     if files is None and not options.report_only:
         raise UsageError(
@@ -119,17 +127,18 @@ def make_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _refuse_together(options: argparse.Namespace) -> None:
-    """Raise `UsageError` if two options are given together and one of them would have no effect."""
-    in_use = {name.replace("_", "-") for name, value in vars(options).items() if value not in (None, False)}
-    if options.cluster == LOCAL:
-        in_use.discard("cluster")
+def _refuse_together(in_use: Collection[str]) -> None:
+    """Raise `UsageError` if two options are given together and one of them would have no effect.
+
+    Args:
+        in_use: the options whose values are not the defaults, as argparse names them.
+    """
     for first, others in CLASHES.items():
         for other in others:
-            if {first, other} <= in_use:
+            if all(flag.lstrip("-").replace("-", "_") in in_use for flag in (first, other)):
                 raise UsageError(
-                    f"⟦--{first}⟧",
-                    expected=f"no ⟦--{other}⟧ beside it",
+                    f"⟦{first}⟧",
+                    expected=f"no ⟦{other}⟧ beside it",
                     got="both",
                     remedy="leave out one of the two",
                 )

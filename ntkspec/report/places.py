@@ -45,7 +45,7 @@ class Places:
 
     def _check_kernels(self, kernels: Path) -> None:
         place = resolved(kernels)
-        _check_kernel_folder(kernels)
+        check_kernel_folder(kernels)
         check_parent(kernels, place / "kernel.h5")
         if place.is_relative_to(resolved(self.folder)):
             got = f"one in the report's folder {self.folder}, which is replaced as a whole"
@@ -88,7 +88,7 @@ def kernel_files(
             got=", ".join(str(path) for path in paths),
             remedy="rename one, or analyse them one after the other",
         )
-    _check_kernel_folder(folder)
+    check_kernel_folder(folder)
     for file in every:
         check_parent(folder, file)
         check_kernel_file(file)
@@ -103,7 +103,8 @@ def names_in_file(sums: Mapping[str, Jacobian]) -> dict[str, Jacobian]:
     return dict(zip(apart(names, lambda i: numbered(names[i])), sums.values(), strict=True))
 
 
-def _check_kernel_folder(folder: Path) -> None:
+def check_kernel_folder(folder: Path) -> None:
+    """Raise `OutputError` if something other than a folder has this path."""
     if os.path.lexists(folder) and not folder.is_dir():
         raise _refused(folder, "a folder for kernels", "a file", "⟦--kernels⟧")
 

@@ -111,12 +111,13 @@ class RunWork:
             pixels = everywhere if everywhere and everywhere.snapshot == snap.id else None
             reported.append(work.report(first, places.get(snap.id), pixels))
         warnings = _together(run, names, [lines for _, lines in reported])
+        outputs = snapshots[0].jacobian.outputs
         return RunReport(
             path=str(run.path),
             label=label,
             samples=len(numbers),
-            outputs=snapshots[0].jacobian.outputs,
-            mode=self.settings.outputs,
+            outputs=outputs,
+            mode=check_outputs(self.settings.outputs, outputs),
             snapshots=tuple(report for report, _ in reported),
             config=run.config,
             truth=run.pictures.get(TRUTH),

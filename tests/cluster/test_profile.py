@@ -49,6 +49,8 @@ def test_a_file_and_the_script_it_means(tmp_path):
         (WHOLE + 'directives = "--x"', "directives: expected a list of strings"),
         (WHOLE + 'prologue = ["a\\nb"]', "prologue: expected a string of one line"),
         ("gpus = ", "expected TOML"),
+        ("gpus = " + 5000 * "9", "expected TOML"),
+        ("gpus = " + 5000 * "[", "expected TOML"),
     ],
 )
 def test_refusals(text, said, tmp_path):

@@ -277,6 +277,18 @@ def test_checkpoints_of_the_training_need_no_model(folder):
         assert run.config["model"]["width"] == 8
 
 
+def test_checkpoints_of_two_networks_are_refused(folder, capsys):
+    from ntkspec.nets.build import build_model
+
+    for name, activation in (("a.pt", "relu"), ("b.pt", "tanh")):
+        config = TrainConfig(outputs=2, width=8, activation=activation)
+        save_checkpoint(name, config, 0, build_model(config).state_dict())
+    assert export("--checkpoint", "b.pt", model=None, checkpoint="a.pt") == 2
+    said = "error: b.pt: expected a checkpoint of the network of a.pt, got one of another network; "
+    assert capsys.readouterr().err.startswith(said)
+    assert not Path("run.h5").exists()
+
+
 @pytest.mark.parametrize(
     ("content", "name", "step"),
     [

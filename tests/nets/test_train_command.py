@@ -180,6 +180,8 @@ def refused(capsys, arguments, *words):
         (["--encoding", "multigrid", "--finest", "999999"], ["parameters"]),
         (["--threads", "0"], ["--threads"]),
         (["--threads", "100000"], ["--threads", "at most"]),
+        (["--config", ""], ["option --config", "expected the path of a file or folder, got ''"]),
+        (["--mesh", ""], ["--image and --mesh", "got both"]),
         (["-o", "."], ["a folder", "run.h5"]),
         (["-o", "/"], ["a folder"]),
         (["-o", ".."], ["a folder"]),

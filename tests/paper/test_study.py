@@ -408,13 +408,16 @@ def test_every_figure_from_run_files_alone(tmp_path, pictures, monkeypatch, capf
     [
         (("runs2d", "nowhere", "-o", "s"), "nowhere: expected a folder of"),
         (("runs2d", "meshes", "-o", "s"), "files in it, got none"),
-        (("runs2d", "pictures", "-o", "s", "--together", "0"), "expected a positive number, got '0'"),
-        (("sweeps", "pictures", "-o", "s", "--count", "-1"), "expected a positive number, got '-1'"),
+        (("runs2d", "pictures", "-o", "s", "--together", "0"), "expected a positive whole number, got '0'"),
+        (("sweeps", "pictures", "-o", "s", "--count", "-1"), "expected a positive whole number, got '-1'"),
         (("activations", "pictures", "-o", "s"), "--results"),
         (("held_out", "pictures", "-o", "s", "--results", PICTURE), "expected a folder, or none yet"),
         (("alignment", "pictures", "-o", "s", "--results", PICTURE), "expected a folder, or none yet"),
         (("costs", "pictures", "--results", PICTURE), "expected a folder, or none yet"),
-        (("costs", "pictures", "--results", "r", "--batch", "0"), "expected a positive number, got '0'"),
+        (
+            ("costs", "pictures", "--results", "r", "--batch", "0"),
+            "expected a positive whole number, got '0'",
+        ),
         (("runs3d", "pictures", "-o", "s"), ".ply"),
         pytest.param(
             ("runs3d", "meshes", "-o", "s", "--workers", "1"),
@@ -428,7 +431,7 @@ def test_every_figure_from_run_files_alone(tmp_path, pictures, monkeypatch, capf
         ),
         (("runs2d", "pictures", "-o", "s", "--device", "cuda:1"), "--device: invalid choice: 'cuda:1'"),
         (("runs3d", MESH.parent, "-o", "s", "--azimuth", "knt=3"), "expected names of meshes, got knt"),
-        (("fig3_pictures", "s", "--count", "0"), "expected a positive number"),
+        (("fig3_pictures", "s", "--count", "0"), "expected a positive whole number"),
         (("figures", "s", "s"), "expected a folder of folders of run files"),
         (("fig3_pictures", "nowhere"), "expected a folder of folders of run files"),
         (("weights", "nowhere"), "expected a folder of folders of run files"),
