@@ -200,7 +200,13 @@ def test_the_unexpected_is_one_line_and_code_70(main, place, words, traced, tmp_
 
 
 @pytest.mark.parametrize(
-    "error", [MemoryError(), OSError(12, "Cannot allocate memory"), RuntimeError("can't start new thread")]
+    "error",
+    [
+        MemoryError(),
+        OSError(12, "Cannot allocate memory"),
+        RuntimeError("can't start new thread"),
+        SystemError("error return without exception set"),  # of an import
+    ],
 )
 @pytest.mark.parametrize("wrapped", [False, True])
 def test_too_little_memory_is_code_2(error, wrapped, capsys):

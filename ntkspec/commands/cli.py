@@ -28,7 +28,12 @@ if TYPE_CHECKING:
 Number = TypeVar("Number", int, float)
 DONE, FAILED, BAD_INPUT, UNEXPECTED, INTERRUPTED = 0, 1, 2, 70, 130  # 70: EX_SOFTWARE of sysexits.h
 TRACEBACK = "NTKSPEC_TRACEBACK"  # set it to see where an unexpected exception came from
-_NO_MEMORY = (os.strerror(errno.ENOMEM), "can't start new thread", "failed to map segment")
+_NO_MEMORY = (  # the last one is Python's of a module's code for which there was no room
+    os.strerror(errno.ENOMEM),
+    "can't start new thread",
+    "failed to map segment",
+    "error return without exception set",
+)
 
 
 def run_command(command: Callable[[], int]) -> int:
