@@ -105,6 +105,10 @@ def prepare(model: nn.Module, precision: Precision) -> Prepared:
         convert(clone, copied, dtype)
     clone.eval()
     named = dict(clone.named_parameters())
+    frozen = tuple(name for name, parameter in named.items() if not parameter.requires_grad)
+    for parameter in named.values():
+        if not parameter.numel():
+            parameter.requires_grad_(False)  # without numbers it has no columns
     trainable = _owned(clone)
     if not trainable:
         raise _nothing_to_train(clone, len(named))
@@ -115,7 +119,7 @@ def prepare(model: nn.Module, precision: Precision) -> Prepared:
         dtype=dtype,
         device=next(owned.parameter.device for owned in trainable if not owned.parameter.is_meta),
         trainable=trainable,
-        frozen=tuple(name for name, parameter in named.items() if not parameter.requires_grad),
+        frozen=frozen,
         derived=derived,
         notes=_mode_notes(model) + _hook_notes(model),
     )

@@ -37,6 +37,15 @@ def test_a_run_file_holds_the_jacobian(tmp_path: Path, name: str) -> None:
         assert file["samples/inputs"].dtype == np.float64
 
 
+def test_a_parameter_of_no_numbers_is_no_block(tmp_path: Path) -> None:
+    model = nn.Sequential(nn.Linear(2, 3), nn.Linear(3, 1))
+    model.register_parameter("spare", nn.Parameter(torch.zeros(0)))
+    with RunExporter(tmp_path / "run.h5", inputs=torch.rand(5, 2)) as run:
+        summary = run.snapshot(model, step=0, label="init")
+    assert summary.blocks == ("0", "1")
+    assert not summary.left_out
+
+
 def test_small_chunks_write_the_same_file(tmp_path: Path) -> None:
     model = build("layer norm")
     for name, memory in (("a.h5", None), ("b.h5", 2e-5)):
