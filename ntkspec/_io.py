@@ -48,13 +48,19 @@ def type_and_line(error: BaseException) -> str:
 def replacing(target: Path) -> Iterator[Path]:
     """Give a new file to write to, which replaces `target` at the end, once it is on the disk.
 
-    On any failure the new file is removed, and `target` is left as it was. The folder must exist.
+    The new file is hidden beside `target`, and locked; the folder must exist. On any failure the new file is
+    removed, and `target` is left as it was.
     """
-    with hidden_file(target) as part:
-        yield part
-        with part.open("rb+") as handle:
-            wait_for_disk(handle.fileno())
-        os.replace(part, target)
+    part = beside(target, "part")
+    try:
+        part.touch()
+        with locked(part):
+            yield part
+            with part.open("rb+") as handle:
+                wait_for_disk(handle.fileno())
+            os.replace(part, target)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -70,18 +76,6 @@ def hidden_folder(target: Path) -> Iterator[Path]:
             yield part
     finally:
         shutil.rmtree(part, ignore_errors=True)
-
-
-@contextmanager
-def hidden_file(target: Path) -> Iterator[Path]:
-    """Make a new file beside `target`, locked inside the `with` block and removed after it."""
-    part = beside(target, "part")
-    try:
-        part.touch()
-        with locked(part):
-            yield part
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def beside(target: Path, ending: str) -> Path:

@@ -150,7 +150,7 @@ def require_one_of(where: str, value: object, choices: Collection[str]) -> None:
 
 
 def not_one_of(where: str, value: object, choices: Iterable[str]) -> UsageError:
-    """Return the error for an unknown name; it suggests the most similar known name.
+    """Return the error for an unknown name; it suggests the most similar known name, whatever its case.
 
     Args:
         where: what the name is for, such as "backend".
@@ -158,12 +158,13 @@ def not_one_of(where: str, value: object, choices: Iterable[str]) -> UsageError:
         choices: all names.
 
     Example:
-        >>> print(not_one_of("backend", "gpus", ("auto", "cpu", "gpu")))
-        backend: expected one of auto, cpu, gpu, got 'gpus'; did you mean gpu?
+        >>> print(not_one_of("backend", "GPUs", ("auto", "cpu", "gpu")))
+        backend: expected one of auto, cpu, gpu, got 'GPUs'; did you mean gpu?
     """
     names = [*choices]
-    near = difflib.get_close_matches(value, names, n=1) if isinstance(value, str) else []
-    remedy = f"did you mean {near[0]}?" if near else ""
+    plain = {name.casefold(): name for name in names}
+    near = difflib.get_close_matches(value.casefold(), plain, n=1) if isinstance(value, str) else []
+    remedy = f"did you mean {plain[near[0]]}?" if near else ""
     return UsageError(where, expected=f"one of {', '.join(names)}", got=shown(value), remedy=remedy)
 
 

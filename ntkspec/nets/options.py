@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from ntkspec.errors import UsageError, shown
+from ntkspec.errors import UsageError, not_one_of, shown
 
 LEAST_LIKENESS = 0.75  # of a name to a mistyped word, in [0, 1]; "side" and "size" are that much alike
 SYNONYMS = {  # what other programs call our options
@@ -49,9 +49,7 @@ class Option:
 
     @property
     def expected(self) -> str:
-        """Describe the possible values."""
-        if self.choices:
-            return " or ".join(self.choices)
+        """Describe the possible values of an option without choices."""
         if self.kind is tuple:
             return "a list of steps, whole numbers from 0"
         words = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}[self.kind]
@@ -90,13 +88,10 @@ class Option:
         return checked
 
     def _refusal(self, value: object, where: str | None = None) -> UsageError:
-        close = nearest(value, self.choices) if isinstance(value, str) else None
-        return UsageError(
-            where or f"option ⟦{self.flag}⟧",
-            expected=self.expected,
-            got=shown(value),
-            remedy=f"did you mean {close}?" if close else "",
-        )
+        place = where or f"option ⟦{self.flag}⟧"
+        if self.choices:
+            return not_one_of(place, value, self.choices)
+        return UsageError(place, expected=self.expected, got=shown(value))
 
     def _convert(self, value: Any) -> Any:
         """Convert `value` to the option's type; None if it does not fit."""

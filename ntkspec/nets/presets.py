@@ -12,9 +12,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from ntkspec.errors import UsageError
+from ntkspec.errors import UsageError, not_one_of
 from ntkspec.nets.config import OPTIONS, TrainConfig
-from ntkspec.nets.options import nearest
 
 
 @dataclass(frozen=True)
@@ -68,13 +67,7 @@ def resolve(*layers: Mapping[str, Any]) -> TrainConfig:
     settings_given = {name: _checked(name, value) for name, value in _merge(*layers).items()}
     name = settings_given.get("preset")
     if name is not None and name not in PRESETS:
-        close = nearest(name, PRESETS)
-        raise UsageError(
-            "preset",
-            expected=" or ".join(PRESETS),
-            got=repr(name),
-            remedy=f"did you mean {close}?" if close else "name one of these, or leave it out",
-        )
+        raise not_one_of("preset", name, PRESETS)
     solid = settings_given.get("task", TrainConfig.task) == "occupancy"
     side = None if solid else settings_given.get("side", TrainConfig.side)
     settings = {} if name is None else PRESETS[name].at(side)

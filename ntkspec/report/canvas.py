@@ -60,7 +60,7 @@ def new_panels(figure: Figure, count: int, columns: int, *, share: bool = True) 
     """Return `count` new axes of a figure in rows of `columns`; places that are left over stay empty."""
     panels = new_axes(figure, -(-count // columns), columns, share=share)
     for axes in panels[count:]:
-        axes.set_visible(False)
+        axes.remove()
     return panels[:count]
 
 

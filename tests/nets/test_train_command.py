@@ -143,7 +143,7 @@ def refused(capsys, arguments, *words):
     [
         (["--preset", "mpe"], ["mpe-coarse", "mpe-fine"]),
         (["--preset", "mpe-fin"], ["'mpe-fin'", "did you mean mpe-fine?"]),
-        (["--preset", "xyz"], ["'xyz'", "name one of these"]),
+        (["--preset", "xyz"], ["one of baseline", "'xyz'"]),
         (["--activation", "rellu"], ["--activation", "did you mean relu?"]),
         (["--iteratons", "5"], ["--iteratons", "did you mean --iterations?"]),
         (["--preset=mpe-fin"], ["did you mean mpe-fine?"]),

@@ -150,7 +150,7 @@ def test_later_layers_win_and_all_win_over_the_preset():
             resolve({"preset": "mpe-fine"}, wrong)
     assert resolve({"growth": 1.3, "encoding": "multigrid"}, {"finest": 32}).growth is None
     assert resolve({"preset": "mpe-coarse", "side": 2}).finest == 4
-    with pytest.raises(UsageError, match="mpe-coarse or mpe-fine"):
+    with pytest.raises(UsageError, match="mpe-coarse, mpe-fine"):
         resolve({"preset": "mpe"})
 
 
