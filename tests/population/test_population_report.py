@@ -522,11 +522,18 @@ def test_cells_of_the_table(tmp_path):
     assert cell.beside.startswith("[2.0e+00, ")
     cell = metric("psnr_db", cohort)
     assert cell.value == "24.0 dB in 9"
+    assert cohort.metrics["psnr_db"].quantiles == (20, 22, 24, 26, 28)
     assert cell.beside.startswith("[2")
     few = smallest(cohort_of(numbers[:3], tmp_path / "few").spectra["total"])
     assert (few.value, few.beside) == ("2.0e+00", "(1.0e+00 to 3.0e+00)")
     one = smallest(cohort_of(numbers[:1], tmp_path / "one").spectra["total"])
     assert (one.value, one.beside) == ("1.0e+00", "")
+
+
+def test_runs_are_counted_by_what_is_known_of_an_eigenvalue(tmp_path):
+    total = cohort_of([run_of("A", of) for of in (GOOD, LOST, ZERO, ZERO)], tmp_path).spectra["total"]
+    counts = (total.resolved, total.zero, total.unresolved)
+    assert [each.tolist() for each in counts] == [[4, 1], [0, 2], [0, 1]]
 
 
 def test_perfect_runs_are_counted_beside_the_mean(tmp_path):
