@@ -8,7 +8,6 @@ import itertools
 import os
 import resource
 import shutil
-import signal
 import subprocess
 import sys
 import textwrap
@@ -183,20 +182,6 @@ with RunWriter({path!r}, inputs=inputs, overwrite=True) as run:
             snapshot.write(0, inputs, cases.mixed(12))
         print(step, flush=True)
 """
-
-
-def test_a_killed_writer_loses_nothing_that_was_complete(tmp_path):
-    path = tmp_path / "run.h5"
-    script = SCRIPT.format(path=str(path), tests=os.path.dirname(runs.__file__))
-    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as process:
-        for _ in range(7):
-            said = int(process.stdout.readline())
-        process.send_signal(signal.SIGKILL)
-    assert not path.exists()
-    with open_run(tmp_path / "run.h5.part") as run:
-        assert len(run.snapshots) > said
-        for snap in run.snapshots:
-            assert same(snap.jacobian.load(), cases.mixed(12))
 
 
 def test_a_full_disk_is_said_in_one_line_and_keeps_the_old_file(tmp_path):
