@@ -491,6 +491,13 @@ def test_it_says_how_many_runs_have_such_kernels(group, sentence, which, tmp_pat
     assert f"kernels of {which};" in of_which
 
 
+def test_a_label_whose_kernels_are_of_another_size_is_not_compared(tmp_path):
+    runs = [run_of("A", GOOD), run_of("A", GOOD), run_of("B", FOUR)]
+    population = read_population(reports_of(runs, tmp_path))
+    lead, _ = headline(cohorts_of(population), shown_labels(population), "at the end")
+    assert lead == "At the end, the smallest eigenvalue of A, in the median of 2 runs, is 2.0e+00."
+
+
 def test_of_snapshots_with_other_names_those_of_more_runs_count(tmp_path):
     runs = [run_of("A", of) for of in (GOOD, GOOD, spectrum([8.0, 1.0]))]
     last = replace(runs[2].snapshots[0], label="last")
