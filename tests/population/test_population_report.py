@@ -543,6 +543,11 @@ def test_runs_are_counted_by_what_is_known_of_an_eigenvalue(tmp_path):
     assert [each.tolist() for each in counts] == [[4, 1], [0, 2], [0, 1]]
 
 
+@pytest.mark.parametrize(("of", "stated"), [(VAGUE, (2, 4)), (LOST, (0, 1e-3)), (ZERO, (0, 0))])
+def test_errors_are_stated_of_numbers_alone(of, stated, tmp_path):
+    assert cohort_of([run_of("A", of)], tmp_path).spectra["total"].stated == pytest.approx(stated)
+
+
 def test_perfect_runs_are_counted_beside_the_mean(tmp_path):
     perfect = [run_of("A", GOOD, psnr_db_infinite=1.0)] * 2
     others = [run_of("A", GOOD, psnr_db=value) for value in (30.0, 31.0)]
