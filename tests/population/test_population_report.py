@@ -543,6 +543,23 @@ def test_runs_are_counted_by_what_is_known_of_an_eigenvalue(tmp_path):
     assert [each.tolist() for each in counts] == [[4, 1], [0, 2], [0, 1]]
 
 
+@pytest.mark.parametrize(
+    ("snapshots", "said"),
+    [
+        (lambda end: (), "a run with a snapshot, got none"),
+        (
+            lambda end: (replace(end, spectra={"total": GOOD, "grid": THREE}),),
+            "one size at each snapshot, got several",
+        ),
+    ],
+)
+def test_reports_that_cannot_be_summed_up_are_refused(snapshots, said, tmp_path):
+    run = run_of("A", GOOD)
+    paths = reports_of([replace(run, snapshots=snapshots(run.snapshots[0]))], tmp_path)
+    with pytest.raises(UsageError, match=said):
+        read_population(paths)
+
+
 @pytest.mark.parametrize(("of", "stated"), [(VAGUE, (2, 4)), (LOST, (0, 1e-3)), (ZERO, (0, 0))])
 def test_errors_are_stated_of_numbers_alone(of, stated, tmp_path):
     assert cohort_of([run_of("A", of)], tmp_path).spectra["total"].stated == pytest.approx(stated)
