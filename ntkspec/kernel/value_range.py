@@ -33,7 +33,7 @@ def check_range(kernel: Kernel, where: str = "kernel") -> None:
     largest = float(kernel.absolute_diagonal.max())
     if not math.isfinite(largest):
         raise overflow(where, kernel.precision)
-    if low < largest < high or (largest == 0 and not any(term.nonzero for term in kernel.terms)):
+    if low < largest < high or not any(term.nonzero for term in kernel.terms):
         return
     raise UsageError(
         where,

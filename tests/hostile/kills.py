@@ -10,7 +10,6 @@ it. Every second kill is aimed at the few milliseconds in which a snapshot or th
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import signal
 import sys
@@ -27,6 +26,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 import cases
 import numpy as np
 
+from hostile import search
 from ntkspec.errors import NtkspecError, RunFileError
 from ntkspec.jacobian import Jacobian
 from ntkspec.store import RunWriter, open_run
@@ -183,10 +183,7 @@ def main() -> int:
     parser.add_argument("--write", type=Path, metavar="FILE", help="write the summary to this file, too")
     options = parser.parse_args()
     summary = kills(options.kills, options.seed)
-    print(json.dumps(summary, indent=1))
-    if options.write:
-        options.write.parent.mkdir(parents=True, exist_ok=True)
-        options.write.write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
+    search.tell(summary, options.write)
     return int(bool(summary["wrong"]))
 
 

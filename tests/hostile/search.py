@@ -33,8 +33,14 @@ def main(
     with ProcessPoolExecutor(options.processes) as pool:
         results = [result for found in pool.map(try_many, batches) for result in found]
     found = summary(results) | {"seconds": round(time.monotonic() - start)}
-    print(json.dumps(found, indent=2))
-    if options.write:
-        options.write.parent.mkdir(parents=True, exist_ok=True)
-        options.write.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    tell(found, options.write)
     return 1 if found["violations"] else 0
+
+
+def tell(summary: dict[str, Any], place: Path | None) -> None:
+    """Print a summary, and write it to a file where one is asked for."""
+    text = json.dumps(summary, indent=1)
+    print(text)
+    if place:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text(f"{text}\n", encoding="utf-8")

@@ -491,6 +491,13 @@ def test_it_says_how_many_runs_have_such_kernels(group, sentence, which, tmp_pat
     assert f"kernels of {which};" in of_which
 
 
+def test_a_label_whose_kernels_are_of_another_size_is_not_compared(tmp_path):
+    runs = [run_of("A", GOOD), run_of("A", GOOD), run_of("B", FOUR)]
+    population = read_population(reports_of(runs, tmp_path))
+    lead, _ = headline(cohorts_of(population), shown_labels(population), "at the end")
+    assert lead == "At the end, the smallest eigenvalue of A, in the median of 2 runs, is 2.0e+00."
+
+
 def test_of_snapshots_with_other_names_those_of_more_runs_count(tmp_path):
     runs = [run_of("A", of) for of in (GOOD, GOOD, spectrum([8.0, 1.0]))]
     last = replace(runs[2].snapshots[0], label="last")
@@ -522,11 +529,40 @@ def test_cells_of_the_table(tmp_path):
     assert cell.beside.startswith("[2.0e+00, ")
     cell = metric("psnr_db", cohort)
     assert cell.value == "24.0 dB in 9"
+    assert cohort.metrics["psnr_db"].quantiles == (20, 22, 24, 26, 28)
     assert cell.beside.startswith("[2")
     few = smallest(cohort_of(numbers[:3], tmp_path / "few").spectra["total"])
     assert (few.value, few.beside) == ("2.0e+00", "(1.0e+00 to 3.0e+00)")
     one = smallest(cohort_of(numbers[:1], tmp_path / "one").spectra["total"])
     assert (one.value, one.beside) == ("1.0e+00", "")
+
+
+def test_runs_are_counted_by_what_is_known_of_an_eigenvalue(tmp_path):
+    total = cohort_of([run_of("A", of) for of in (GOOD, LOST, ZERO, ZERO)], tmp_path).spectra["total"]
+    counts = (total.resolved, total.zero, total.unresolved)
+    assert [each.tolist() for each in counts] == [[4, 1], [0, 2], [0, 1]]
+
+
+@pytest.mark.parametrize(
+    ("snapshots", "said"),
+    [
+        (lambda end: (), "a run with a snapshot, got none"),
+        (
+            lambda end: (replace(end, spectra={"total": GOOD, "grid": THREE}),),
+            "one size at each snapshot, got several",
+        ),
+    ],
+)
+def test_reports_that_cannot_be_summed_up_are_refused(snapshots, said, tmp_path):
+    run = run_of("A", GOOD)
+    paths = reports_of([replace(run, snapshots=snapshots(run.snapshots[0]))], tmp_path)
+    with pytest.raises(UsageError, match=said):
+        read_population(paths)
+
+
+@pytest.mark.parametrize(("of", "stated"), [(VAGUE, (2, 4)), (LOST, (0, 1e-3)), (ZERO, (0, 0))])
+def test_errors_are_stated_of_numbers_alone(of, stated, tmp_path):
+    assert cohort_of([run_of("A", of)], tmp_path).spectra["total"].stated == pytest.approx(stated)
 
 
 def test_perfect_runs_are_counted_beside_the_mean(tmp_path):

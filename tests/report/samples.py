@@ -58,10 +58,7 @@ def plain_run(label: str, decades: float, detail: float, *, size: int = 192, **c
     for stage, step in STAGES.items():
         total = decaying(size, 2e4, decades * {"init": 1.25, "mid": 1.1, "end": 1.0}[stage])
         snapshots.append(_snapshot(stage, step, {"total": total}, detail))
-    return RunReport(
-        path=f"runs/{label}.h5", label=label, samples=size, outputs=1, mode="trace",
-        snapshots=tuple(snapshots), config=config, truth=picture(0.9),
-    )  # fmt: skip
+    return _run(label, size, snapshots, config)
 
 
 def grid_run(label: str, decades: float, detail: float, *, size: int = 192, **config: Any) -> RunReport:
@@ -83,6 +80,10 @@ def grid_run(label: str, decades: float, detail: float, *, size: int = 192, **co
             )
         )
         snapshots.append(replace(_snapshot(stage, step, spectra, detail), bounds=held))
+    return _run(label, size, snapshots, config)
+
+
+def _run(label: str, size: int, snapshots: list[SnapshotReport], config: dict[str, Any]) -> RunReport:
     return RunReport(
         path=f"runs/{label}.h5", label=label, samples=size, outputs=1, mode="trace",
         snapshots=tuple(snapshots), config=config, truth=picture(0.9),

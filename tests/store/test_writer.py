@@ -8,7 +8,6 @@ import itertools
 import os
 import resource
 import shutil
-import signal
 import subprocess
 import sys
 import textwrap
@@ -195,20 +194,6 @@ with RunWriter({path!r}, inputs=inputs, overwrite=True) as run:
             snapshot.write(0, inputs, cases.mixed(12))
         print(step, flush=True)
 """
-
-
-def test_a_killed_writer_loses_nothing_that_was_complete(tmp_path):
-    path = tmp_path / "run.h5"
-    script = SCRIPT.format(path=str(path), tests=os.path.dirname(runs.__file__))
-    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as process:
-        for _ in range(7):
-            said = int(process.stdout.readline())
-        process.send_signal(signal.SIGKILL)
-    assert not path.exists()
-    with open_run(tmp_path / "run.h5.part") as run:
-        assert len(run.snapshots) > said
-        for snap in run.snapshots:
-            assert same(snap.jacobian.load(), cases.mixed(12))
 
 
 def test_a_full_disk_is_said_in_one_line_and_keeps_the_old_file(tmp_path):
@@ -441,12 +426,19 @@ def test_a_block_of_ones_alone_is_no_block_of_a_file(tmp_path):
     assert not (tmp_path / "run.h5").exists()
 
 
-def test_a_snapshot_that_is_relabelled_is_complete_at_every_moment(tmp_path, monkeypatch):
-    flush, left = h5py.File.flush, []
+def keeping(left, folder):
+    """A flush of a file after which a copy of it is added to `left`, as a kill would leave it."""
+    flush = h5py.File.flush
 
     def kept(file):
         flush(file)
-        left.append(shutil.copy(tmp_path / "run.h5.part", tmp_path / f"{len(left)}.h5"))
+        left.append(shutil.copy(folder / "run.h5.part", folder / f"{len(left)}.h5"))
+
+    return kept
+
+
+def test_a_snapshot_that_is_relabelled_is_complete_at_every_moment(tmp_path, monkeypatch):
+    left = []
 
     def interrupt(*_):
         raise KeyboardInterrupt
@@ -454,7 +446,7 @@ def test_a_snapshot_that_is_relabelled_is_complete_at_every_moment(tmp_path, mon
     with RunWriter(tmp_path / "run.h5", inputs=INPUTS) as run:
         put(run, "s", step=0, label="init")
         with monkeypatch.context() as patch:
-            patch.setattr(h5py.File, "flush", kept)
+            patch.setattr(h5py.File, "flush", keeping(left, tmp_path))
             run.relabel("s", "best", {"loss": 0.5})
         with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
             patch.setattr("ntkspec.store.digest.snapshot_digest", interrupt)
@@ -468,11 +460,7 @@ def test_a_snapshot_that_is_relabelled_is_complete_at_every_moment(tmp_path, mon
 
 
 def test_a_snapshot_that_is_merged_is_complete_at_every_moment(tmp_path, monkeypatch):
-    flush, left = h5py.File.flush, []
-
-    def kept(file):
-        flush(file)
-        left.append(shutil.copy(tmp_path / "run.h5.part", tmp_path / f"{len(left)}.h5"))
+    left = []
 
     def write(id, step, outputs=INPUTS, jacobian=None):
         with run.snapshot(id, step=step, label=id, metrics={id: step}) as snapshot:
@@ -486,7 +474,7 @@ def test_a_snapshot_that_is_merged_is_complete_at_every_moment(tmp_path, monkeyp
         assert run.merge("a") is None
         write("b", 1)
         with monkeypatch.context() as patch:
-            patch.setattr(h5py.File, "flush", kept)
+            patch.setattr(h5py.File, "flush", keeping(left, tmp_path))
             assert run.merge("b") == "a"
         assert run.complete_snapshots == ("other step", "a", "other blocks", "other outputs")
     for path in [*left, tmp_path / "run.h5"]:
