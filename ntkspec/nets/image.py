@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -11,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from ntkspec.arguments.counts import whole_number
+from ntkspec.errors import UsageError, shown
 from ntkspec.nets.pictures.read import read_picture
 from ntkspec.nets.samples import sample_learnt, sample_pixels
 from ntkspec.nets.task import Loss, Picture, Predict
@@ -113,8 +116,11 @@ def load_image(path: str | Path, side: int, *, grey: bool = False, held_out: flo
             all pictures of that side.
 
     Raises:
-        UsageError: the picture cannot be read.
+        UsageError: the picture cannot be read, or side or share are out of range.
     """
+    side = whole_number(side, "side", 1)
+    if not (isinstance(held_out, Real) and 0 <= held_out < 1):
+        raise UsageError("held_out", expected="a share from 0, below 1", got=shown(held_out))
     colours, notes = read_picture(Path(path), grey=grey)
     edge, _, channels = colours.shape
     if edge < side:

@@ -20,7 +20,7 @@ with needs_torch("ntkspec.nets.training"):
     from torch import Tensor, nn
 
 from ntkspec._io import first_line
-from ntkspec.errors import TrainingError
+from ntkspec.errors import TrainingError, UsageError
 from ntkspec.nets.build import build_model
 from ntkspec.nets.config import TrainConfig
 from ntkspec.nets.devices import full_float32
@@ -118,8 +118,10 @@ def train(
         on_snapshot: called with every snapshot as soon as it is taken.
 
     Raises:
+        UsageError: the config has other numbers of inputs or outputs than the task.
         TrainingError: the loss is no longer finite, or a device is full.
     """
+    _check(config, task)
     device = torch.device(device)
     model = build_model(config).to(device)
     optimizer = make_optimizer(model, config)
@@ -140,6 +142,19 @@ def train(
     with deterministic(), within_memory(), _progress_bar(config, progress, say) as advance:
         losses, seconds = take_steps(config, labels, step, keep, advance)
     return Training(config, tuple(snapshots), LossCurve.from_losses(losses), seconds, str(device))
+
+
+def _check(config: TrainConfig, task: Task) -> None:
+    """Raise `UsageError` unless a config has the task's inputs and outputs: PyTorch would broadcast these."""
+    of_config, of_task = (config.inputs, config.outputs), (task.coordinates.shape[1], task.channels)
+    if of_config != of_task:
+        inputs, outputs = of_task
+        raise UsageError(
+            "config",
+            expected=f"{inputs} inputs and {outputs} outputs, as the task has",
+            got=f"{config.inputs} and {config.outputs}",
+            remedy=f"dataclasses.replace(config, inputs={inputs}, outputs={outputs})",
+        )
 
 
 def snapshot_labels(config: TrainConfig, kept: Collection[str] | None = None) -> dict[int, str]:

@@ -116,6 +116,12 @@ def test_grey_pictures_and_full_batches(task, tmp_path):
     assert training.snapshots[-1].picture.shape == (8, 8)
 
 
+@pytest.mark.parametrize("outputs", [1, 2])
+def test_a_task_of_other_outputs_is_refused(task, outputs):
+    with pytest.raises(UsageError, match="expected 2 inputs and 3 outputs, as the task has, got 2 and"):
+        train(short("baseline", outputs=outputs), task, kept=())
+
+
 def test_learning_rates_of_the_two_groups():
     config = resolve({"preset": "mpe-fine", "lr": 0.1, "grid_lr": 0.2})
     network, grid = make_optimizer(build_model(config), config).param_groups
