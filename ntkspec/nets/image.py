@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -119,7 +118,7 @@ def load_image(path: str | Path, side: int, *, grey: bool = False, held_out: flo
         UsageError: the picture cannot be read, or side or share are out of range.
     """
     side = whole_number(side, "side", 1)
-    if not (isinstance(held_out, Real) and 0 <= held_out < 1):
+    if not 0 <= held_out < 1:  # nor NaN
         raise UsageError("held_out", expected="a share from 0, below 1", got=shown(held_out))
     colours, notes = read_picture(Path(path), grey=grey)
     edge, _, channels = colours.shape
