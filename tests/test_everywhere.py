@@ -136,7 +136,7 @@ BAD = {
     "coordinates": ({"inputs": pixels()[:, :1]}, {}, "inputs of two coordinates"),
     "another snapshot": ({}, {"snapshot": "init"}, "a snapshot of run.h5 that is analysed (init), got end"),
     "mode full": ({}, {"outputs": "full"}, "got mode full"),
-    "no vectors": ({}, {"method": "dual"}, "vectors: expected method gram"),
+    "no vectors": ({}, {"method": "dual"}, "everywhere: expected method auto or gram"),
 }
 
 

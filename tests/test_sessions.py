@@ -389,8 +389,11 @@ def test_only_a_report_stands_beside():
 
 
 def test_kernels_of_another_output_mode_do_not_stand_beside(report):
-    with pytest.raises(UsageError, match="beside: run 'MPE': expected kernels with outputs='full'"):
+    with pytest.raises(
+        UsageError, match="beside: run 'MPE': expected kernels with outputs='full'"
+    ) as refused:
         ntkspec.analyze_runs("data/golden/ffe.h5", beside=report, outputs="full", backend="cpu")
+    assert refused.value.at_command_line().endswith("got 'trace'; analyse with --outputs trace")
 
 
 def test_the_command_takes_an_earlier_report(report, tmp_path, capsys, monkeypatch):

@@ -189,7 +189,11 @@ def _add_settings(parser: Parser) -> None:
     )
     add("--precision", default="float64", choices=("float64", "float32"), help="of its evaluation")
     add("--memory", type=positive(float), metavar="GIB", help="what a chunk of samples may take")
-    add("--label", metavar="TEXT", help="name of the run in reports (default: that of the file)")
+    add(
+        "--label",
+        metavar="TEXT",
+        help="name of the run in reports (default: what ntkspec.train called it, else that of the file)",
+    )
     add("--overwrite", action="store_true", help="replace an older run file")
     add("-q", "--quiet", action="store_true", help="print nothing but warnings and errors")
 

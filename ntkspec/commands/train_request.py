@@ -75,15 +75,19 @@ class Command:
         """Refuse, before any work, run files that cannot or must not be written.
 
         Raises:
-            OutputError: a file of that name exists, or is one that is read.
+            OutputError: a file of that name exists, or is one that is read, or lies among the checkpoints.
         """
-        from ntkspec.nets.run_folder import check_output  # these import h5py, which takes time
-        from ntkspec.store.new_file import check_new_file
+        from ntkspec.nets.run_folder import check_output, folder_beside  # these import h5py, which takes time
+        from ntkspec.store.new_file import check_new_file, refused
 
         inputs = [path for path in (self.source, self.config_file) if path]
         check_output(self.output, overwrite=self.overwrite, inputs=inputs)
         if self.everywhere:
             check_new_file(self.everywhere, overwrite=self.overwrite, inputs=inputs)
+            folder = folder_beside(self.output)
+            if Path(os.path.realpath(self.everywhere)).is_relative_to(os.path.realpath(folder)):
+                expected = f"a place outside {folder}, where checkpoints go"
+                raise refused(self.everywhere, expected, "one inside", "give another ⟦--everywhere⟧")
 
 
 def read_command(argv: Sequence[str] | None) -> Command:

@@ -133,7 +133,10 @@ def train(
 
 
 def _require_fitting(config: TrainConfig, task: Task) -> None:
-    """Raise `UsageError` unless a network of this config maps the task's coordinates to its values."""
+    """Raise `UsageError` unless a network of this config maps the task's coordinates to its values.
+
+    PyTorch would broadcast one output against several.
+    """
     wanted = task.coordinates.shape[1], task.values.shape[1]
     if (config.inputs, config.outputs) != wanted:
         raise UsageError(

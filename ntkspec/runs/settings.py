@@ -118,13 +118,18 @@ class RunSettings:
                 remedy="leave out ⟦-k⟧, ⟦--check⟧, or the method",
             )
         require_one_of("⟦--alignment⟧", self.alignment, get_args(When))
-        if self.alignment == "always" and solver and not solver.vectors:
-            able = [name for name, solver in SOLVERS.items() if solver.vectors]
+        if self.alignment == "always":
+            self.require_vectors("⟦--alignment=always⟧")
+
+    def require_vectors(self, option: str) -> None:
+        """Raise `UsageError` if an option asks for eigenvectors, which the method does not give."""
+        able = [name for name, solver in SOLVERS.items() if solver.vectors]
+        if self.method in SOLVERS and self.method not in able:
             raise UsageError(
-                "⟦--alignment=always⟧",
+                option,
                 expected=f"method auto or {' or '.join(able)}, which give eigenvectors",
                 got=f"method {self.method}",
-                remedy="leave out the method, or ⟦--alignment⟧",
+                remedy="leave out one of the two",
             )
 
 

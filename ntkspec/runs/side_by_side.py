@@ -21,6 +21,7 @@ from ntkspec.report.compare import assemble, find_baseline, sample_warnings, uni
 from ntkspec.report.places import kernel_files
 from ntkspec.report.records import Report, RunReport
 from ntkspec.runs.analysis import RunWork, chosen
+from ntkspec.runs.everywhere import OPTION as EVERYWHERE
 from ntkspec.runs.everywhere import match_everywhere
 from ntkspec.runs.settings import RunSettings, When, digest, draw
 from ntkspec.spectral import MethodChoice
@@ -102,13 +103,15 @@ def analyze_runs(
         alignment=alignment,
     )
     work = RunWork(settings, engine, as_function(progress, "progress"), tell)
-    files = _as_paths(paths)
+    files, pixels = _as_paths(paths), _as_paths(everywhere)
     _require_distinct(files)
+    if pixels:
+        settings.require_vectors(EVERYWHERE)
     earlier = () if beside is None else _earlier_runs(beside, outputs, work.engine.name)
     wanted: str | RunReport | None = baseline
     if baseline is None and beside is not None and beside.baseline is not None:
         wanted = earlier[beside.runs.index(beside[beside.baseline])]
-    reports, reference = _reports(work, files, _as_paths(everywhere), earlier, wanted, kernels, trial)
+    reports, reference = _reports(work, files, pixels, earlier, wanted, kernels, trial)
     return assemble(reports, reference, work.engine.name)
 
 
@@ -154,15 +157,18 @@ def _earlier_runs(report: Report, outputs: Outputs, backend: str) -> tuple[RunRe
     """
     if not isinstance(report, Report):
         raise UsageError(
-            "beside", expected="a report", got=shown(report), remedy="ntkspec.read_report reads a report.json"
+            "⟦--beside⟧",
+            expected="a report",
+            got=shown(report),
+            remedy="ntkspec.read_report reads a report.json",
         )
     for run in report:
         if run.mode != outputs:
             raise UsageError(
-                f"beside: run {run.label!r}",
-                expected=f"kernels with outputs={outputs!r}, as the others will have them",
-                got=f"outputs={run.mode!r}",
-                remedy=f"analyse with outputs={run.mode!r}",
+                f"⟦--beside⟧: run {run.label!r}",
+                expected=f"kernels with ⟦--outputs={outputs}⟧, as the others will have them",
+                got=repr(run.mode),
+                remedy=f"analyse with ⟦--outputs={run.mode}⟧",
             )
     same = (report.producer, report.backend) == (PRODUCER, backend)
     origin = "" if same else f"{report.producer} on the {report.backend}"

@@ -57,7 +57,7 @@ class SnapshotWork:
         """
         snap, drop = self.snap, self.settings.drop
         jacobian = drawn(snap.jacobian, self.settings)
-        kernels, out_of_range = self._kernels(jacobian, file, vectors=everywhere is not None)
+        kernels, out_of_range = self._kernels(jacobian, file)
         total = kernels["total"]
         reason = self._no_vectors(total)
         self._tell(reason, [f"  eigenvectors of total, to align the targets with: {reason or 'computed'}"])
@@ -101,19 +101,16 @@ class SnapshotWork:
             for line in lines:
                 self.tell(line)
 
-    def _kernels(
-        self, jacobian: Jacobian, file: Path | None, *, vectors: bool
-    ) -> tuple[dict[str, Kernel], list[str]]:
+    def _kernels(self, jacobian: Jacobian, file: Path | None) -> tuple[dict[str, Kernel], list[str]]:
         """Return the kernels of all sums of blocks that are in range, and a line for each of the others.
 
         Args:
             jacobian: of the samples to analyse.
             file: to write them to, or None.
-            vectors: whether eigenvectors are needed, which not every method gives.
         """
         asked, where = self.settings, f"{self.run.path}, snapshot {self.snap.id}: "
         kernel, parts = kernel_of(jacobian, asked, self.engine), sums_of_blocks(jacobian, asked.drop)
-        check_options(kernel, asked.method, asked.k, vectors=vectors)
+        check_options(kernel, asked.method, asked.k, vectors=False)
         if self.tell:
             title, *lines = plan(self.name, kernel, asked.k)
             needs = tuple(solver.need(kernel, asked.k) for solver in SOLVERS.values())

@@ -73,6 +73,10 @@ def test_the_same_rules_of_overwriting_as_for_the_run(here, capsys):
             "picture.png, which is read",
         ),
         (["--image", "picture.png", "-o", "run.h5", "--everywhere", "no/all.h5"], "No such file"),
+        (
+            ["--image", "picture.png", "-o", "run.h5", "--everywhere", "run.checkpoints"],
+            "expected a place outside run.checkpoints, where checkpoints go, got one inside",
+        ),
     ],
 )
 def test_refused_in_one_line_before_any_work(words, said, here, capsys):

@@ -116,9 +116,13 @@ def test_grey_pictures_and_full_batches(task, tmp_path):
     assert training.snapshots[-1].picture.shape == (8, 8)
 
 
-def test_a_picture_of_other_outputs_is_refused(task):
+@pytest.mark.parametrize("outputs", [1, 2])
+def test_a_picture_of_other_outputs_is_refused(task, outputs):
     with pytest.raises(UsageError, match="config: expected inputs 2 and outputs 3, as the task has them"):
-        train(short("baseline", outputs=1), task)
+        train(short("baseline", outputs=outputs), task)
+
+
+def test_what_is_called_with_each_snapshot_is_a_function(task):
     with pytest.raises(UsageError, match="on_snapshot: expected a function, got 5"):
         train(short("baseline"), task, on_snapshot=5)
 
