@@ -154,19 +154,6 @@ def test_absent_files_and_folders(tmp_path):
             load_image(path, 8)
 
 
-@pytest.mark.parametrize(
-    ("asked", "said"),
-    [
-        ({"side": 0}, "side: expected a whole number from 1"),
-        ({"side": 8, "held_out": 1.0}, "held_out: expected a share from 0, below 1, got 1.0"),
-        ({"side": 8, "held_out": float("nan")}, "held_out: expected"),
-    ],
-)
-def test_sides_and_shares_out_of_range(asked, said):
-    with pytest.raises(UsageError, match=said):
-        load_image("no.png", **asked)
-
-
 def test_random_samples_are_distinct_seeded_and_sorted():
     one = sample_pixels("random", 20, 100, seed=1)
     assert one.dtype == np.int64
