@@ -535,6 +535,8 @@ def test_cells_of_the_table(tmp_path):
     assert (few.value, few.beside) == ("2.0e+00", "(1.0e+00 to 3.0e+00)")
     one = smallest(cohort_of(numbers[:1], tmp_path / "one").spectra["total"])
     assert (one.value, one.beside) == ("1.0e+00", "")
+    unknown = cohort_of([run_of("A", of) for of in (LOST, LOST, HIGH)], tmp_path / "unknown")
+    assert smallest(unknown.spectra["total"]).value == "unresolved (<= 5.0e+00)"  # of all, not of the median
 
 
 def test_runs_are_counted_by_what_is_known_of_an_eigenvalue(tmp_path):
