@@ -30,12 +30,12 @@ examples:
 """
 
 CLASHES = {  # options, and those that do not go together with them
-    "--share": ("--workers", "--profile", "--cluster", "--kernels", "--report-only"),
-    "--kernels": (
-        *("--output", "--report-only", "--dry-run", "--pages", "--again"),
-        *("--method", "-k", "--check", "--alignment"),  # of spectra, which are not computed
+    "⟦--share⟧": ("⟦--workers⟧", "⟦--profile⟧", "⟦--cluster⟧", "⟦--kernels⟧", "⟦--report-only⟧"),
+    "⟦--kernels⟧": (
+        *("⟦--output⟧", "⟦--report-only⟧", "⟦--dry-run⟧", "⟦--pages⟧", "⟦--again⟧"),
+        *("⟦--method⟧", "⟦-k⟧", "⟦--check⟧", "⟦--alignment⟧"),  # of spectra, which are not computed
     ),
-    "--report-only": ("--dry-run", "--pages", "--again", "--workers", "--profile", "--cluster"),
+    "⟦--report-only⟧": ("⟦--dry-run⟧", "⟦--pages⟧", "⟦--again⟧", "⟦--workers⟧", "⟦--profile⟧", "⟦--cluster⟧"),
 }
 
 
@@ -135,10 +135,10 @@ def _refuse_together(in_use: Collection[str]) -> None:
     """
     for first, others in CLASHES.items():
         for other in others:
-            if all(flag.lstrip("-").replace("-", "_") in in_use for flag in (first, other)):
+            if all(option[1:-1].lstrip("-").replace("-", "_") in in_use for option in (first, other)):
                 raise UsageError(
-                    f"⟦{first}⟧",
-                    expected=f"no ⟦{other}⟧ beside it",
+                    first,
+                    expected=f"no {other} beside it",
                     got="both",
                     remedy="leave out one of the two",
                 )
