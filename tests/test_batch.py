@@ -386,11 +386,6 @@ def test_a_file_that_changes_meanwhile(runs, monkeypatch):
         (["runs", "--share", "0/2", "--kernels", "k"], "--share: expected no --kernels beside it"),
         (["runs", "--kernels", "k", "--dry-run"], "--kernels: expected no --dry-run beside it"),
         (["runs", "--report-only", "--pages"], "--report-only: expected no --pages beside it"),
-        (["runs", "--report-only", "--again"], "--report-only: expected no --again beside it"),
-        (["runs", "--report-only", "--workers", "2"], "--report-only: expected no --workers beside it"),
-        (["runs", "--kernels", "k", "--method", "svd"], "--kernels: expected no --method beside it"),
-        (["runs", "--kernels", "k", "-k", "3"], "--kernels: expected no -k beside it"),
-        (["runs", "--kernels", "k", "-o", "r"], "--kernels: expected no --output beside it"),
         (["runs", "--kernels", "runs/p0/net0.h5"], "net0.h5: expected a folder for kernels, got a file"),
         (["runs", "--kernels", ""], "--kernels: expected the path of a file or folder, got ''"),
         (["runs", "-o", ""], "--output: expected the path of a file or folder, got ''"),
@@ -411,6 +406,22 @@ def test_refusals(runs, words, said, capsys):
     assert said in err
     assert err.count("\n") == 1
     assert not Path("results").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "idle"),
+    [
+        (["--report-only", "--workers", "2", "--again"], ["--again", "--workers"]),
+        (["runs/p0", "--kernels", "k", "--method", "svd", "--backend", "cpu"], ["--output", "--method"]),
+        (["--report-only", "--workers", "2", "-q"], []),
+    ],
+)
+def test_options_without_effect_are_named(runs, words, idle, capsys):
+    one_process("-q")
+    capsys.readouterr()
+    assert batch.main([*words, "-o", "elsewhere" if "--kernels" in words else "results"]) == 0
+    warned = [line for line in capsys.readouterr().err.splitlines() if line.startswith("warning: ")]
+    assert [line.split()[1] for line in warned] == idle
 
 
 def exit_code(words):

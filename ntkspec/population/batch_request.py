@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
 from ntkspec.cluster.shares import devices
 from ntkspec.cluster.workers import LOCAL, SLURM, Cluster
-from ntkspec.commands.cli import Parser, positive
+from ntkspec.commands.cli import Parser, line_on_stderr, positive
 from ntkspec.commands.run_options import add_settings, settings_of
 from ntkspec.errors import UsageError
 from ntkspec.machine.memory import budget_bytes
@@ -30,12 +30,13 @@ examples:
 """
 
 CLASHES = {  # options, and those that do not go together with them
-    "⟦--share⟧": ("⟦--workers⟧", "⟦--profile⟧", "⟦--cluster⟧", "⟦--kernels⟧", "⟦--report-only⟧"),
-    "⟦--kernels⟧": (
-        *("⟦--output⟧", "⟦--report-only⟧", "⟦--dry-run⟧", "⟦--pages⟧", "⟦--again⟧"),
-        *("⟦--method⟧", "⟦-k⟧", "⟦--check⟧", "⟦--alignment⟧"),  # of spectra, which are not computed
-    ),
-    "⟦--report-only⟧": ("⟦--dry-run⟧", "⟦--pages⟧", "⟦--again⟧", "⟦--workers⟧", "⟦--profile⟧", "⟦--cluster⟧"),
+    "--share": ("--workers", "--profile", "--cluster", "--kernels", "--report-only"),
+    "--kernels": ("--report-only", "--dry-run", "--pages", "--again"),
+    "--report-only": ("--dry-run", "--pages"),
+}
+WITHOUT_EFFECT = {  # options, and those that change nothing beside them
+    "--kernels": ("--output", "--method", "-k", "--check", "--alignment"),  # spectra are not computed
+    "--report-only": ("--again", "--workers", "--profile", "--cluster"),
 }
 
 
@@ -71,7 +72,13 @@ def read_batch(argv: Sequence[str] | None) -> Batch:
     """
     parser = make_parser()
     options = parser.parse_args(argv)
-    _refuse_together({name for name, value in vars(options).items() if value != parser.get_default(name)})
+    in_use = {name for name, value in vars(options).items() if value != parser.get_default(name)}
+    for first, other in _together(CLASHES, in_use):
+        remedy = "leave out one of the two"
+        raise UsageError(f"⟦{first}⟧", expected=f"no ⟦{other}⟧ beside it", got="both", remedy=remedy)
+    for first, other in _together(WITHOUT_EFFECT, in_use):
+        if not options.quiet:
+            line_on_stderr(f"warning: {other} changes nothing beside {first}")
     results = resolved(options.output)
     if options.kernels is None:
         check_folder(results / POPULATION)
@@ -127,21 +134,17 @@ def make_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _refuse_together(in_use: Collection[str]) -> None:
-    """Raise `UsageError` if two options are given together and one of them would have no effect.
+def _together(table: Mapping[str, Sequence[str]], in_use: Collection[str]) -> Iterator[tuple[str, str]]:
+    """Yield the pairs of a table of which both options are in use.
 
     Args:
+        table: options, and others of each.
         in_use: the options whose values are not the defaults, as argparse names them.
     """
-    for first, others in CLASHES.items():
+    for first, others in table.items():
         for other in others:
-            if all(option[1:-1].lstrip("-").replace("-", "_") in in_use for option in (first, other)):
-                raise UsageError(
-                    first,
-                    expected=f"no {other} beside it",
-                    got="both",
-                    remedy="leave out one of the two",
-                )
+            if all(option.lstrip("-").replace("-", "_") in in_use for option in (first, other)):
+                yield first, other
 
 
 def _profile(options: argparse.Namespace) -> str | None:
