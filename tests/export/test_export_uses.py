@@ -563,6 +563,20 @@ def test_a_matrix_that_is_used_too_often_is_dense() -> None:
     assert block.left.arrays == {}
 
 
+def test_many_ways_through_the_graph_are_searched_once() -> None:
+    """There are 2^40 of them."""
+
+    def in_halves(m: Any, x: Tensor) -> Tensor:
+        table = m.p
+        for _ in range(40):
+            table = torch.cat(torch.split(table + 1.0, zoo.ROWS // 2))
+        return table[zoo.cells(x)].sum(1)
+
+    model = zoo.build((zoo.ROWS, zoo.WIDTH), in_halves, 1)
+    jac = jacobian(model, inputs(5))
+    assert_kernels(jac, rows_by_autograd(model, inputs(5)), 1e-12)
+
+
 @pytest.mark.parametrize("combine", [torch.cat, lambda tables: torch.stack(tables).flatten(0, 1)])
 def test_several_tables_that_are_read_as_one(combine: Any) -> None:
     """Their gradients are views of one, into which nothing may be written past their ends."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -98,61 +98,64 @@ def find_uses(
 ) -> dict[str, tuple[Use, ...]]:
     """Return all uses of each parameter in the graph of `outputs`; an empty tuple if there are none."""
     leaves = {id(node.variable): node for node in consumers if graph.is_leaf(node)}
-    uses = {}
+    search, uses = _Search(consumers, outputs.grad_fn), {}
     for name, parameter in parameters.items():
         of_parameter: list[Use] = []
         if id(parameter) in leaves:
-            _follow(leaves[id(parameter)], 0, parameter.shape, (), consumers, outputs.grad_fn, of_parameter)
+            search.follow(leaves[id(parameter)], 0, parameter.shape, (), of_parameter)
         elif outputs is parameter:
             of_parameter.append(Use(None, 0, ()))
         uses[name] = tuple(of_parameter)
     return uses
 
 
-def _follow(
-    node: graph.Node,
-    result: int,
-    shape: torch.Size,
-    moves: tuple[Move, ...],
-    consumers: Consumers,
-    root: graph.Node,
-    uses: list[Use],
-) -> None:
-    """Append to `uses` the uses of a node's result number `result`, which has the shape `shape`."""
-    if node is root and result == 0:
-        uses.append(Use(None, 0, moves))
-    for consumer in consumers.get(node, ()):
-        if consumer.result != result or len(uses) > MOST_USES:
-            continue
-        if not _goes_on(consumer, shape, consumers, root):
-            uses.append(Use(consumer.node, consumer.slot, moves))
-            continue
-        for number in range(len(consumer.node._input_metadata)):
-            move = Move(consumer.node, consumer.slot, number)
-            _follow(consumer.node, number, move.shape, (*moves, move), consumers, root, uses)
+@dataclass(frozen=True, eq=False)
+class _Search:
+    """A search through the graph of some outputs."""
 
+    consumers: Consumers
+    root: graph.Node  # that made the outputs
+    # What `is_read_again` has returned: where results are used several times, there are many ways to a node.
+    read_again: dict[graph.Node, bool] = field(default_factory=dict)
 
-def _goes_on(consumer: graph.Consumer, shape: torch.Size, consumers: Consumers, root: graph.Node) -> bool:
-    """Return whether an operation only moves numbers.
+    def follow(
+        self, node: graph.Node, result: int, shape: torch.Size, moves: tuple[Move, ...], uses: list[Use]
+    ) -> None:
+        """Append to `uses` the uses of a node's result number `result`, which has the shape `shape`."""
+        if node is self.root and result == 0:
+            uses.append(Use(None, 0, moves))
+        for consumer in self.consumers.get(node, ()):
+            if consumer.result != result or len(uses) > MOST_USES:
+                continue
+            if not self.goes_on(consumer, shape):
+                uses.append(Use(consumer.node, consumer.slot, moves))
+                continue
+            for number in range(len(consumer.node._input_metadata)):
+                move = Move(consumer.node, consumer.slot, number)
+                self.follow(consumer.node, number, move.shape, (*moves, move), uses)
 
-    Lookups, and sums with constants, count as moves if all operations on their results are lookups.
-    """
-    node, slot, _ = consumer
-    if is_move(node, slot):
-        return True
-    looked_up = slot == 0 and graph.operation(node) in GATHERS
-    return (looked_up or adds_a_constant(node, slot, shape)) and _is_read_again(node, consumers, root)
+    def goes_on(self, consumer: graph.Consumer, shape: torch.Size) -> bool:
+        """Return whether an operation only moves numbers.
 
+        Lookups, and sums with constants, count as moves if all operations on their results are lookups.
+        """
+        node, slot, _ = consumer
+        if is_move(node, slot):
+            return True
+        looked_up = slot == 0 and graph.operation(node) in GATHERS
+        return (looked_up or adds_a_constant(node, slot, shape)) and self.is_read_again(node)
 
-def _is_read_again(node: graph.Node, consumers: Consumers, root: graph.Node) -> bool:
-    """Return whether all operations on a node's results are lookups in them; moves may come before."""
-    takers = consumers.get(node, ())
-    if node is root or not takers:
-        return False
-    for taker in takers:
-        reads = taker.slot == 0 and graph.operation(taker.node) in GATHERS.keys() | SAMPLERS
+    def is_read_again(self, node: graph.Node) -> bool:
+        """Return whether all operations on a node's results are lookups in them; moves may come before."""
+        if node not in self.read_again:
+            takers = self.consumers.get(node, ())
+            read = node is not self.root and bool(takers)
+            self.read_again[node] = read and all(self._reads(node, taker) for taker in takers)
+        return self.read_again[node]
+
+    def _reads(self, node: graph.Node, taker: graph.Consumer) -> bool:
+        if taker.slot == 0 and graph.operation(taker.node) in GATHERS.keys() | SAMPLERS:
+            return True
         shape = graph.result_shape(node, taker.result)
         passes = is_move(taker.node, taker.slot) or adds_a_constant(taker.node, taker.slot, shape)
-        if not reads and not (passes and _is_read_again(taker.node, consumers, root)):
-            return False
-    return True
+        return passes and self.is_read_again(taker.node)
