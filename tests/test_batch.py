@@ -390,6 +390,7 @@ def test_a_file_that_changes_meanwhile(runs, monkeypatch):
         (["runs", "--kernels", ""], "--kernels: expected the path of a file or folder, got ''"),
         (["runs", "-o", ""], "--output: expected the path of a file or folder, got ''"),
         (["runs", "--samples", "3", "--seed", "-1"], "--seed: expected a whole number from 0"),
+        (["runs", "--precision", "float32", "--method", "svd"], "precision float32: expected method gram or"),
         (["runs", "--outputs", "-1"], "--outputs: expected trace, full or an output's number, got '-1'"),
         (["runs", "--kernels", "k"], "got net0 twice"),
         (["runs", "--cluster", "slurm"], "expected --workers beside it"),

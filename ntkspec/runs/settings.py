@@ -16,6 +16,7 @@ from ntkspec.errors import UsageError, require_one_of
 from ntkspec.jacobian import Jacobian, Outputs
 from ntkspec.kernel.problem import Kernel
 from ntkspec.spectral import MethodChoice
+from ntkspec.spectral.choose import check_precision
 from ntkspec.spectral.solvers import SOLVERS
 
 When = Literal["auto", "always", "never"]
@@ -41,8 +42,7 @@ def draw(samples: int, settings: RunSettings) -> NDArray[np.intp]:
         raise UsageError(
             "⟦--samples⟧", expected=f"at most the run's {samples}", got=str(wanted), remedy="ask for fewer"
         )
-    seed = whole_number(settings.seed, "⟦--seed⟧", 0)
-    return np.sort(np.random.default_rng(seed).choice(samples, wanted, replace=False))
+    return np.sort(np.random.default_rng(settings.seed).choice(samples, wanted, replace=False))
 
 
 def drawn(jacobian: Jacobian, settings: RunSettings, part: range | None = None) -> Jacobian:
@@ -89,7 +89,8 @@ class RunSettings:
     """The settings of an analysis, as plain values that can be pickled and compared.
 
     Raises:
-        UsageError: `check` or `alignment` asks for what the method, or `k`, cannot give.
+        UsageError: there is no such method or precision, `seed` is no whole number, or `precision`, `check`
+            or `alignment` asks for what the method, or `k`, cannot give.
     """
 
     snapshot: str = "all"  # a label, an id or a step, or "all"
@@ -107,6 +108,9 @@ class RunSettings:
 
     def __post_init__(self) -> None:
         require_one_of("method", self.method, get_args(MethodChoice))
+        require_one_of("precision", self.precision, get_args(Precision))
+        check_precision(self.method, self.precision)
+        object.__setattr__(self, "seed", whole_number(self.seed, "⟦--seed⟧", 0))
         solver = None if self.method == "auto" else SOLVERS[self.method]  # None: any that fits
         if self.check and (self.k is not None or (solver and not solver.complete)):
             raise UsageError(

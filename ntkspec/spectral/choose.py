@@ -244,13 +244,22 @@ def check_options(kernel: Kernel, method: MethodChoice, k: int | None, vectors: 
         raise wrong("⟦-k⟧", f"1 to {kernel.size} eigenvalues", str(k), remedy)
     if method == "auto":
         return k
-    precise = [name for name, solver in SOLVERS.items() if kernel.precision in solver.precisions]
-    if method not in precise:
-        expected = f"method {' or '.join((*precise, 'auto'))}"
-        raise wrong(f"precision {kernel.precision}", expected, method, "use float64 with this method")
+    check_precision(method, kernel.precision)
     if vectors and not SOLVERS[method].vectors:
         able = [name for name, solver in SOLVERS.items() if solver.vectors]
         raise wrong(
             "vectors", f"method {', '.join(able[:-1])} or {able[-1]}", method, "use svd, which is finer"
         )
     return k
+
+
+def check_precision(method: MethodChoice, precision: Precision) -> None:
+    """Raise `UsageError` if a method does not compute kernels in a precision."""
+    precise = [name for name, solver in SOLVERS.items() if precision in solver.precisions]
+    if method not in (*precise, "auto"):
+        raise UsageError(
+            f"precision {precision}",
+            expected=f"method {' or '.join((*precise, 'auto'))}",
+            got=method,
+            remedy="use float64 with this method",
+        )
