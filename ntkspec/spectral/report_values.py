@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from ntkspec.spectral.record import Spectrum
+from ntkspec.spectral.eigenvalues import Eigenvalues
 
 
-def spectrum_to_dict(spectrum: Spectrum) -> dict[str, Any]:
+def spectrum_to_dict(spectrum: Eigenvalues) -> dict[str, Any]:
     """Return the spectrum as it stands in report.json: numbers, texts, lists and dicts; None: not known."""
     return {
         "blocks": list(spectrum.blocks),
@@ -38,7 +37,7 @@ def spectrum_to_dict(spectrum: Spectrum) -> dict[str, Any]:
     }
 
 
-def _rank(spectrum: Spectrum) -> dict[str, object] | None:
+def _rank(spectrum: Eigenvalues) -> dict[str, object] | None:
     rank = spectrum.rank
     if rank is None:
         return None
@@ -50,7 +49,7 @@ def _rank(spectrum: Spectrum) -> dict[str, object] | None:
     }
 
 
-def _regions(spectrum: Spectrum) -> dict[str, object] | None:
+def _regions(spectrum: Eigenvalues) -> dict[str, object] | None:
     """Return the rank of the network's kernel; stored eigenvalues beyond `independent` are <= `rest`."""
     regions = spectrum.regions
     if regions is None:
@@ -65,7 +64,7 @@ def _regions(spectrum: Spectrum) -> dict[str, object] | None:
     }
 
 
-def spectrum_columns(spectrum: Spectrum) -> dict[str, NDArray[np.generic]]:
+def spectrum_columns(spectrum: Eigenvalues) -> dict[str, NDArray[np.generic]]:
     """Return the columns of spectra.csv that are the spectrum's own, each (m,), by name.
 
     `index` counts from 1. `resolved` is True for an eigenvalue that is a number, `zero` for an exact zero;

@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import math
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from ntkspec.spectral.record import Spectrum
+from ntkspec.spectral.eigenvalues import Eigenvalues
 
 UNRESOLVED = "unresolved"
 NOT_COMPUTED = "not computed"
@@ -39,7 +37,7 @@ def kernel_distance(value: float) -> str:
     return f"{value:.3f}" if value >= 0.001 else sci(value)
 
 
-def lambda_max(spectrum: Spectrum) -> str:
+def lambda_max(spectrum: Eigenvalues) -> str:
     """Return the largest eigenvalue as text, or why it has no number."""
     if spectrum.zero:
         return ZERO
@@ -49,7 +47,7 @@ def lambda_max(spectrum: Spectrum) -> str:
     return with_error(value, float(spectrum.error[0]))
 
 
-def lambda_min(spectrum: Spectrum) -> str:
+def lambda_min(spectrum: Eigenvalues) -> str:
     """Return lambda_min, "0 (rank <= r)", "unresolved (<= floor)", or "not computed" if it was left out."""
     if spectrum.zero:
         return ZERO
@@ -67,20 +65,20 @@ def with_error(value: float, error: float) -> str:
     return sci(value) if error <= IMPRECISE * value else f"{sci(value)} +- {sci_up(error)}"
 
 
-def is_unresolved(spectrum: Spectrum) -> bool:
+def is_unresolved(spectrum: Eigenvalues) -> bool:
     """Return whether lambda_min is known to lie at or below the floor, and no better."""
     exact = spectrum.zero or spectrum.singular
     return spectrum.resolved < len(spectrum.eigenvalues) and not exact
 
 
-def singular(spectrum: Spectrum) -> str:
+def singular(spectrum: Eigenvalues) -> str:
     """Return "exactly singular: rank <= 624 of 1024, why" if that is known of the stored numbers, else ""."""
     if not spectrum.singular or spectrum.rank is None or spectrum.zero:
         return ""
     return f"exactly singular: rank <= {spectrum.rank.at_most} of {spectrum.size}, {spectrum.rank.reason}"
 
 
-def network(spectrum: Spectrum) -> str:
+def network(spectrum: Eigenvalues) -> str:
     """Return what activation regions prove of the rank of the network's kernel or the stored one; else ""."""
     regions = spectrum.regions
     if regions is None or regions.independent >= spectrum.size or singular(spectrum) or spectrum.zero:
@@ -93,7 +91,7 @@ def network(spectrum: Spectrum) -> str:
     return f"the network's kernel is singular: {rank}; as stored, {lost}: {stored}"
 
 
-def condition(spectrum: Spectrum) -> str:
+def condition(spectrum: Eigenvalues) -> str:
     """Return lambda_max / lambda_min, or what is known of it."""
     if spectrum.condition is not None:
         return sci(spectrum.condition)
@@ -108,7 +106,7 @@ def condition(spectrum: Spectrum) -> str:
     return UNRESOLVED if is_unresolved(spectrum) else NOT_COMPUTED
 
 
-def resolved(spectrum: Spectrum) -> str:
+def resolved(spectrum: Eigenvalues) -> str:
     """Return how many eigenvalues are numbers: "542 of 1024", or "20 of 20 (top)" of the largest alone."""
     computed = len(spectrum.eigenvalues)
     return f"{spectrum.resolved} of {computed}" + ("" if spectrum.complete else " (top)")

@@ -8,7 +8,7 @@
 | cholesky | r rows of K, if r < N | eps lambda_max         | N r + r^2 + factors   |
 | lanczos  | K v, never assembled  | the largest k          | N k + factors         |
 
-To add a solver, add a file here that defines `SOLVER`, and its name to `ntkspec.spectral.record.Method`.
+To add a solver, add a file here that defines `SOLVER`, and its name to `ntkspec.spectral.eigenvalues.Method`.
 """
 
 from collections.abc import Mapping
