@@ -35,7 +35,7 @@ from ntkspec.population.batched import (
 )
 from ntkspec.population.report import Failed
 from ntkspec.population.report.write import write_population_apart
-from ntkspec.population.results import note_failure
+from ntkspec.population.results import forget_failure, note_failure
 from ntkspec.report.write import JSON, PAGE
 from ntkspec.runs.shared_kernels import write_kernels_with
 
@@ -130,6 +130,7 @@ def _analyse(batch: Batch, todo: Sequence[RunJob]) -> Counter[str]:
             for ended in _ends(batch.cluster, todo, counts, say):
                 if isinstance(ended.error, KernelFileError):
                     counts["no run"] += 1
+                    forget_failure(batch.results, ended.job.run)  # of a version to which it was one
                     _pass_over(batch, ended.error)
                 elif ended.error is not None:
                     counts["failed"] += 1

@@ -26,7 +26,13 @@ class Ones(VectorFactor):
     columns = 1
 
     def __init__(self, samples: int, outputs: int) -> None:
-        self.values = np.broadcast_to(np.ones(1), (samples, outputs, 1))  # read-only, and takes no memory
+        self._shape = (samples, outputs, 1)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Ones) and self._shape == other._shape
+
+    def __hash__(self) -> int:
+        return hash(self._shape)
 
     def __repr__(self) -> str:
         return f"Ones(samples={self.samples}, outputs={self.outputs})"
@@ -35,6 +41,11 @@ class Ones(VectorFactor):
     def arrays(self) -> dict[str, Any]:
         """Return nothing: no arrays are stored."""
         return {}
+
+    @property
+    def values(self) -> NDArray[np.float64]:
+        """Return the ones (n, c, 1) as a read-only array, which takes no memory."""
+        return np.broadcast_to(np.ones(1), self._shape)
 
     @property
     def indices(self) -> NDArray[np.int64]:

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ntkspec.jacobian import Block, Factor, Pair
+from ntkspec.jacobian.sparse import distinct
 from ntkspec.kernel.problem import Kernel
 from ntkspec.kernel.term import Term
 
@@ -101,5 +102,5 @@ def touched_by(*factors: Factor) -> NDArray[np.int64] | None:
         columns = factor.touched_columns
         if columns is None:
             return None
-        touched = np.union1d(touched, columns)
+        touched = distinct(touched, columns)
     return touched

@@ -60,7 +60,8 @@ def try_out(path: Path, what: str, look: Callable[[Step], None], budget: int, se
     status = path.stat()
     key = (what, status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
     limit = seconds + min(status.st_size // 2**21, 60)
-    answer = _tried.get(key) or _ask(pickle.dumps((look, budget, limit)))
+    module = getattr(look, "func", look).__module__
+    answer = _tried.get(key) or _ask(pickle.dumps((look, budget, limit)), module)
     words = json.loads(answer)
     if words == [] or (words and words[:2] == ["RunFileError", ""]):
         _tried[key] = answer  # other errors may depend on more than the file
@@ -108,7 +109,7 @@ def start(*modules: str) -> None:
     the last open `server` block ends, at `stop`, or with this process.
 
     Args:
-        modules: names of modules that the server imports now, and not at the first trial that needs them.
+        modules: names of modules that trials will need: the server imports them once, a trial each time.
     """
     with _changing:
         if _server.line is not None or sys.platform != "linux" or not sys.executable:
@@ -165,11 +166,16 @@ def _spawn(line: int, modules: tuple[str, ...]) -> int:
     )
 
 
-def _ask(request: bytes) -> bytes:
-    """Return the server's answer to a request, a line of JSON; if the server has died, try a new one once."""
+def _ask(request: bytes, module: str) -> bytes:
+    """Return the server's answer to a request, a line of JSON; if the server has died, try a new one once.
+
+    Args:
+        request: pickled (function, budget in bytes, seconds).
+        module: of the function; a new server imports it, for this trial and those after it.
+    """
     with server():
         for _ in range(2):
-            start()
+            start(module)
             line = _server.line
             if line is None:
                 break

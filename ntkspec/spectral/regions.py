@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 
 from ntkspec.display import counted
 from ntkspec.jacobian import Block, Factor, Jacobian, Outputs, rows_per_sample
+from ntkspec.jacobian.sparse import distinct
 from ntkspec.kernel.problem import Kernel
 from ntkspec.spectral.rank import nonzero_columns
 from ntkspec.summation import gamma
@@ -270,7 +271,7 @@ def _inputs(
         return None
     parts = [] if encoding is None else [encoding[rows]]
     nodes = sum(
-        int(np.count_nonzero(np.unique(grid.nodes[rows]) >= 0)) for grid in grids if grid.nodes is not None
+        int(np.count_nonzero(distinct(grid.nodes[rows]) >= 0)) for grid in grids if grid.nodes is not None
     )
     w = nodes + sum(part.shape[1] for part in parts)
     if not (parts or grids) or m * w * min(m, w) > SPAN_FLOPS:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+
 import cases
 import numpy as np
 import oracles
@@ -320,3 +322,13 @@ def test_ones_read_as_either_kind_by_those_who_know_two():
     ones = Ones(4, 2)
     for known in (DenseFactor(ones.values), SparseFactor(ones.indices, ones.values, ones.columns)):
         assert np.array_equal(known.to_dense(), ones.to_dense())
+
+
+def test_ones_of_one_shape_are_equal_and_nothing_is_stored():
+    ones = Ones(10**6, 3)
+    assert ones == Ones(10**6, 3) != Ones(10**6, 2)
+    assert hash(ones) == hash(Ones(10**6, 3))
+    assert pickle.loads(stored := pickle.dumps(ones)) == ones
+    assert len(stored) < 1000
+    with pytest.raises(AttributeError):
+        ones.values = np.zeros((10**6, 3, 1))
