@@ -8,7 +8,7 @@ from typing import get_args
 
 from ntkspec.backend import Choice, Precision
 from ntkspec.commands.cli import Parser, positive, whole
-from ntkspec.errors import UsageError
+from ntkspec.errors import UsageError, shown
 from ntkspec.jacobian import Outputs
 from ntkspec.runs.settings import MOST_MODES, RunSettings, When
 from ntkspec.spectral import MethodChoice
@@ -97,5 +97,5 @@ def _outputs(text: str) -> Outputs:
         return whole(text)
     except argparse.ArgumentTypeError:
         raise argparse.ArgumentTypeError(
-            f"expected trace, full or an output's number, got {text!r}"
+            f"expected trace, full or an output's number, got {shown(text)}"
         ) from None

@@ -30,13 +30,13 @@ examples:
 """
 
 CLASHES = {  # options, and those that do not go together with them
-    "--share": ("--workers", "--profile", "--cluster", "--kernels", "--report-only"),
-    "--kernels": ("--report-only", "--dry-run", "--pages", "--again"),
-    "--report-only": ("--dry-run", "--pages"),
+    "⟦--share⟧": ("⟦--workers⟧", "⟦--profile⟧", "⟦--cluster⟧", "⟦--kernels⟧", "⟦--report-only⟧"),
+    "⟦--kernels⟧": ("⟦--report-only⟧", "⟦--dry-run⟧", "⟦--pages⟧", "⟦--again⟧"),
+    "⟦--report-only⟧": ("⟦--dry-run⟧", "⟦--pages⟧"),
 }
 WITHOUT_EFFECT = {  # options, and those that change nothing beside them
-    "--kernels": ("--output", "--method", "-k", "--check", "--alignment"),  # spectra are not computed
-    "--report-only": ("--again", "--workers", "--profile", "--cluster"),
+    "⟦--kernels⟧": ("⟦--output⟧", "⟦--method⟧", "⟦-k⟧", "⟦--check⟧", "⟦--alignment⟧"),
+    "⟦--report-only⟧": ("⟦--again⟧", "⟦--workers⟧", "⟦--profile⟧", "⟦--cluster⟧"),
 }
 
 
@@ -75,10 +75,10 @@ def read_batch(argv: Sequence[str] | None) -> Batch:
     in_use = {name for name, value in vars(options).items() if value != parser.get_default(name)}
     for first, other in _together(CLASHES, in_use):
         remedy = "leave out one of the two"
-        raise UsageError(f"⟦{first}⟧", expected=f"no ⟦{other}⟧ beside it", got="both", remedy=remedy)
+        raise UsageError(first, expected=f"no {other} beside it", got="both", remedy=remedy)
     for first, other in _together(WITHOUT_EFFECT, in_use):
         if not options.quiet:
-            line_on_stderr(f"warning: {other} changes nothing beside {first}")
+            line_on_stderr(f"warning: {other[1:-1]} changes nothing beside {first[1:-1]}")
     results = resolved(options.output)
     if options.kernels is None:
         check_folder(results / POPULATION)
@@ -143,7 +143,7 @@ def _together(table: Mapping[str, Sequence[str]], in_use: Collection[str]) -> It
     """
     for first, others in table.items():
         for other in others:
-            if all(option.lstrip("-").replace("-", "_") in in_use for option in (first, other)):
+            if all(option[1:-1].lstrip("-").replace("-", "_") in in_use for option in (first, other)):
                 yield first, other
 
 

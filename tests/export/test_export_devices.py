@@ -105,9 +105,9 @@ def test_a_chunk_is_planned_by_what_is_free(
 def test_a_chunk_is_gone_before_the_next_is_computed(monkeypatch: Any) -> None:
     alive, sizes, usual = list[Any](), list[int](), driver.compute
 
-    def watched(prepared: Any, plans: Any, choices: Any, x: Tensor, **options: Any) -> Any:
+    def watched(prepared: Any, plans: Any, choices: Any, x: Tensor, *before: Any) -> Any:
         assert all(chunk() is None for chunk in alive)
-        chunk = usual(prepared, plans, choices, x, **options)
+        chunk = usual(prepared, plans, choices, x, *before)
         alive.append(weakref.ref(chunk))
         sizes.append(len(x))
         return chunk
