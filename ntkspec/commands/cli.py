@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 from ntkspec import sandbox
 from ntkspec._version import PRODUCER
 from ntkspec.arguments.counts import whole_number
-from ntkspec.errors import NtkspecError, OutputError, UsageError
+from ntkspec.errors import NtkspecError, OutputError, UsageError, shown
 from ntkspec.machine.signals import ENDINGS_IN_WORDS, interruption_of, signals_arrive
 from ntkspec.machine.streams import LenientStream, lenient_streams
 
@@ -220,7 +220,7 @@ def positive(kind: Callable[[str], Number]) -> Callable[[str], Number]:
             if value > 0 and value < float("inf"):
                 return value
         what = "whole number" if kind is int else "number"
-        raise argparse.ArgumentTypeError(f"expected a positive {what}, got {text!r}")
+        raise argparse.ArgumentTypeError(f"expected a positive {what}, got {shown(text)}")
 
     return parse
 
@@ -238,7 +238,7 @@ def whole(text: str) -> int:
     try:
         return whole_number(number, "", 0)
     except UsageError as error:
-        raise argparse.ArgumentTypeError(f"expected {error.expected}, got {text!r}") from None
+        raise argparse.ArgumentTypeError(f"expected {error.expected}, got {shown(text)}") from None
 
 
 def _path(text: str) -> Path:

@@ -493,9 +493,6 @@ def test_a_model_that_ends_the_program(folder, capsys):
         (["--roles", "enc=grid"], "expected the beginning of a parameter's name (0.weight"),
         (["--device", "cuda:99"], "--device: expected"),
         (["--device", "gpu"], "--device: expected auto|cpu|cuda[:N], got 'gpu'"),
-        (["--steps", "2.5"], "--steps: expected a whole number from 0 to 2^63 - 1, got '2.5'"),
-        (["--steps", "-1"], "--steps: expected a whole number"),
-        (["--steps", "9" * 5000], "--steps: expected a whole number"),
         (
             ["-o", "field.py", "--overwrite"],
             "field.py: expected no file, or a run file of ntkspec to replace",
@@ -523,13 +520,18 @@ def test_other_refusals(words, said, folder, capsys):
         ["--outputs", "1,1"],
         ["--model-args", "3"],
         ["--memory", "0"],
+        ["--steps", "2.5"],
+        ["--steps", "-1"],
+        ["--steps", "9" * 5000],
     ],
 )
 def test_words_that_cannot_be_parsed(words, folder, capsys):
     with pytest.raises(SystemExit) as stop:
         export(*words)
     assert stop.value.code == 2
-    assert "; see python -m ntkspec.export --help" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "; see python -m ntkspec.export --help" in said
+    assert len(said) < 400
 
 
 def test_steps_of_other_checkpoints(folder, capsys):
