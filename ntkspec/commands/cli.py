@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from ntkspec import sandbox
 from ntkspec._version import PRODUCER
-from ntkspec.arguments.counts import whole_number
 from ntkspec.errors import NtkspecError, OutputError, UsageError, shown
 from ntkspec.machine.signals import ENDINGS_IN_WORDS, interruption_of, signals_arrive
 from ntkspec.machine.streams import LenientStream, lenient_streams
@@ -232,6 +231,8 @@ def whole(text: str) -> int:
         >>> whole("12")
         12
     """
+    from ntkspec.arguments.counts import whole_number  # here, since it loads NumPy
+
     number: object = text
     with contextlib.suppress(ValueError):
         number = int(text)

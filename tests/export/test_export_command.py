@@ -529,9 +529,9 @@ def test_words_that_cannot_be_parsed(words, folder, capsys):
     with pytest.raises(SystemExit) as stop:
         export(*words)
     assert stop.value.code == 2
-    err = capsys.readouterr().err
-    assert "; see python -m ntkspec.export --help" in err
-    assert len(err) < 400
+    said = capsys.readouterr().err
+    assert "; see python -m ntkspec.export --help" in said
+    assert len(said) < 400
 
 
 def test_steps_of_other_checkpoints(folder, capsys):

@@ -289,7 +289,7 @@ def is_wrong(found: Any, right: Any) -> bool:
 def work(seed: int, numbers: list[int], keep: str, limit: float, share: int) -> list[Outcome]:
     """Make and examine these files."""
     with tempfile.TemporaryDirectory() as scratch, sandbox.server():
-        sandbox.start()  # before the children, which share it
+        sandbox.start("ntkspec.store")  # before the children, which share it
         folder = Path(scratch)
         made = bases.make(folder / "bases")
         arena = folder / "arena"
