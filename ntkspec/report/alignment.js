@@ -10,7 +10,7 @@ window.views = window.views || {};
     function traces(run, curve, options) {
       if (!curve[it.y].length) return [];
       const colour = look.colour(curve);
-      const head = `<b>${run.name}</b><br>${curve.snapshot}, step ${curve.step}, ${data.kernels[curve.kernel]}`;
+      const head = `<b>${run.name}</b><br>${curve.snapshot}, ${data.kernels[curve.kernel]}`;
       const line = { color: colour, dash: options.behind ? "dot" : curve.dash, width: options.behind ? 1.2 : curve.width };
       const x = curve[it.x], y = curve[it.y];
       const places = options.last && data.runs.length > 1 ? look.marked(x) : [];

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -79,6 +80,16 @@ def named_snapshots(run: RunReport, limit: int | None = None) -> list[tuple[str,
 def snapshot_name(run: RunReport, snapshot: SnapshotReport) -> str:
     """Return the name of one snapshot of a run, see `named_snapshots`, which is faster for all of them."""
     return next(name for name, other in named_snapshots(run) if other is snapshot)
+
+
+def at_step(name: str, step: int) -> str:
+    """Return the name of a snapshot, followed by its step where the name does not say it.
+
+    Example:
+        >>> at_step("end", 300), at_step("step 100", 100)
+        ('end, step 300', 'step 100')
+    """
+    return name if str(step) in re.findall(r"\d+", name) else f"{name}, step {step}"
 
 
 def kernel_names(runs: Iterable[RunReport], limit: int) -> dict[str, str]:

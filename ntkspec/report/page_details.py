@@ -8,7 +8,7 @@ from ntkspec.display import counted
 from ntkspec.qualities import quality_of, values_of
 from ntkspec.report import words
 from ntkspec.report.grouping import grouped
-from ntkspec.report.names import kernel_names, named_snapshots
+from ntkspec.report.names import at_step, kernel_names, named_snapshots
 from ntkspec.report.records import RunReport, SnapshotReport
 from ntkspec.report.style import StyledRun
 from ntkspec.report.to_json import plain
@@ -29,7 +29,7 @@ def run_details(styled: StyledRun) -> dict[str, object]:
         "counts": counted(sample=run.samples, output=run.outputs),
         "mode": words.mode(run),
         "config": config[:_LONGEST_CONFIG] + ("\n..." if len(config) > _LONGEST_CONFIG else ""),
-        "metrics": [(name, snapshot.step, _metrics(snapshot)) for name, snapshot in snapshots],
+        "metrics": [(at_step(name, snapshot.step), _metrics(snapshot)) for name, snapshot in snapshots],
         "spectra": [
             {"snapshot": name, "kernel": kernels[kernel], **_spectrum(snapshot, kernel)}
             for name, snapshot in snapshots

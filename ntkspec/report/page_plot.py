@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import html
 import math
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -12,7 +11,7 @@ import numpy as np
 
 from ntkspec.report.grouping import grouped
 from ntkspec.report.moments import Moment, by_step, moments
-from ntkspec.report.names import kernel_names
+from ntkspec.report.names import at_step, kernel_names
 from ntkspec.report.records import Report, RunReport
 from ntkspec.report.style import STAGES, Stage, StyledRun, last_name, styled_runs
 from ntkspec.report.themes import INK, PAPER
@@ -134,7 +133,7 @@ def _groups(report: Report, by_run: list[tuple[Moment, ...]], *, alone: bool) ->
     return [
         {
             "key": key,
-            "name": _said(moment),
+            "name": at_step(moment.name, moment.snapshot.step),
             "colour": moment.colour if alone else moment.shade(_INK),
             "dark": moment.dark if alone else moment.shade(INK, PAPER),
             "dash": "solid",
@@ -147,12 +146,6 @@ def _groups(report: Report, by_run: list[tuple[Moment, ...]], *, alone: bool) ->
 
 def _key(moment: Moment) -> str:
     return moment.stage or f"{moment.snapshot.step}|{moment.name}"
-
-
-def _said(moment: Moment) -> str:
-    """Return the snapshot's name, with its step where the name does not say it."""
-    step = str(moment.snapshot.step)
-    return moment.name if step in re.findall(r"\d+", moment.name) else f"{moment.name} ({step})"
 
 
 def _look(run: StyledRun, moment: Moment, kernel: int, *, alone: bool) -> dict[str, object]:
@@ -168,8 +161,7 @@ def _look(run: StyledRun, moment: Moment, kernel: int, *, alone: bool) -> dict[s
         "dark": dark,
         "dash": (stage == "end" and own_dash) or _DASHES[stage] if stage else "solid",
         "width": _WIDTHS[stage] if stage else _MANY,
-        "snapshot": html.escape(moment.name),
-        "step": moment.snapshot.step,
+        "snapshot": html.escape(at_step(moment.name, moment.snapshot.step)),
         "kernel": kernel,
     }
 
@@ -230,7 +222,7 @@ def _series(
     floors = [point.floor for point in courses.get("lambda_min", ())]
     return {
         "at": [axis.position(point.step) for point in points],
-        "head": [f"{html.escape(point.name)}, step {point.step}" for point in points],
+        "head": [html.escape(at_step(point.name, point.step)) for point in points],
         **({"floor": [number(floor) for floor in floors]} if floors else {}),
         "values": [_values([point.value for point in of_quantity]) for of_quantity in courses.values()],
     }

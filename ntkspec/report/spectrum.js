@@ -7,7 +7,7 @@ window.views.spectrum = function (data, look) {
   function traces(run, curve, options) {
     const colour = look.colour(curve);
     const name = data.kernels[curve.kernel];
-    const head = `<b>${run.name}</b><br>${curve.snapshot}, step ${curve.step}, ${name}`;
+    const head = `<b>${run.name}</b><br>${curve.snapshot}, ${name}`;
     const line = { color: colour, dash: options.behind ? "dot" : curve.dash, width: options.behind ? 1.2 : curve.width };
     const opacity = options.behind ? 0.55 : 1;
     const drawn = [{

@@ -134,7 +134,10 @@ def of_kind(runs: tuple[StyledRun, ...], kind: Kind) -> tuple[StyledRun, ...]:
 
 
 def stages(run: RunReport) -> dict[Stage, SnapshotReport]:
-    """Return the snapshot for each stage of training: by its label, else the first, middle and last."""
+    """Return the snapshot for each stage of training: by its label, else by its step.
+
+    The first is the start if its step is 0, the last the end; the middle is nearest to half of the training.
+    """
     snapshots: dict[Stage, SnapshotReport] = {}
     for stage in STAGES:
         snapshot = run.snapshot(stage)
@@ -146,7 +149,8 @@ def stages(run: RunReport) -> dict[Stage, SnapshotReport]:
     if free and "init" not in snapshots and free[0].step == 0:
         snapshots["init"] = free.pop(0)
     if free and "mid" not in snapshots:
-        snapshots["mid"] = free[len(free) // 2]
+        half = snapshots["end"].step / 2
+        snapshots["mid"] = min(free, key=lambda snapshot: abs(snapshot.step - half))
     if len(snapshots) == 1:  # a single snapshot is drawn in full
         snapshots = {"end": next(iter(snapshots.values()))}
     return {stage: snapshots[stage] for stage in STAGES if stage in snapshots}

@@ -35,7 +35,7 @@ from .shown import printed, rows
 from .test_page import DATA, Reader
 
 STEPS = [*range(0, 1050, 50)]
-SAID = ["at 0", *(f"at {i} ({50 * i})" for i in range(1, 21))]  # "at 0" says its step itself
+SAID = ["at 0", *(f"at {i}, step {50 * i}" for i in range(1, 21))]  # "at 0" says its step itself
 APART = [0.4 * (i / 20) for i in range(21)]
 
 
@@ -79,7 +79,7 @@ def test_every_output_has_all_snapshots(report: Report, tmp_path: Path) -> None:
     assert all(group["shown"] for group in data["groups"])
     assert {
         c["snapshot"] for c in data["runs"][0]["curves"] if data["kernels"][c["kernel"]] == "no_grid"
-    } == set(names)
+    } == set(SAID)
     for series in data["training"]["runs"][0].values():
         assert series["at"] == STEPS
         assert series["values"][3]["number"] == pytest.approx(APART, abs=1e-6)

@@ -10,7 +10,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ntkspec.report import words
-from ntkspec.report.names import clean
+from ntkspec.report.names import at_step, clean
+from ntkspec.report.page_texts import setting
 from ntkspec.report.records import NO_TARGETS, NOT_ASKED, Comparison, Qualifier, Report
 from ntkspec.report.style import of_kind, stages, styled_runs
 from ntkspec.report.summary import comparison_table, notes, singular_baseline
@@ -151,6 +152,27 @@ def test_stages_without_the_usual_labels() -> None:
     ]  # fmt: skip
     alone = replace(run, snapshots=run.snapshots[:1])
     assert list(stages(alone)) == ["end"]
+
+
+def test_the_middle_of_training_is_the_snapshot_nearest_to_half_of_it() -> None:
+    run = samples.plain_run("a", 9, 0.5, size=4)
+    first, _, last = run.snapshots
+    geometric = [replace(first, id=f"s{step}", label=f"step {step}", step=step) for step in (1, 10, 700)]
+    run = replace(run, snapshots=(first, *geometric, last))
+    assert stages(run)["mid"].step == 700
+
+
+def test_the_introduction_explains_the_words_in_names_alone() -> None:
+    named = samples.one_run(samples.plain_run("MPE fine", 9, 0.5, size=4, preset="mpe-fine"))
+    other = samples.one_run(samples.plain_run("gated", 9, 0.5, size=4, preset="mpe-fine"))
+    assert "MPE: multigrid" in " ".join(setting(named))
+    assert "MPE" not in " ".join(setting(other))
+
+
+def test_a_name_that_says_its_step_is_not_followed_by_it() -> None:
+    assert [at_step("step 100", 100), at_step("end", 300), at_step("at 3", 30)] == [
+        "step 100", "end, step 300", "at 3, step 30",
+    ]  # fmt: skip
 
 
 def test_an_exact_zero_has_no_ratio_and_a_note_says_why(report: Report) -> None:
