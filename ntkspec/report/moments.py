@@ -15,6 +15,7 @@ from ntkspec.report.style import Stage, StyledRun, mixed, on_ramp, stages
 
 # Of matplotlib's viridis, light to dark, so that the end of training stands out on white.
 _STEPS = ("#a0da39", "#4ac16d", "#1fa187", "#277f8e", "#365c8d", "#46327e", "#440154")
+_ON_DARK = ("#fde725", *_STEPS[:4])  # the violets cannot be seen there
 _PALEST = 0.78  # share of white in the first snapshot's colour where a run has one hue
 
 
@@ -36,7 +37,7 @@ class Moment:
     @property
     def dark(self) -> str:
         """Return the colour for a dark background; the end of training stands out there, too."""
-        return step_colour(self.of - 1 - self.place, self.of)
+        return on_ramp(_ON_DARK, self.of - 1 - self.place, self.of)
 
     def shade(self, colour: str, paper: str = "#ffffff") -> str:
         """Return the run's colour, paler for earlier snapshots, for plots of several runs."""

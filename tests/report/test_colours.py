@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from ntkspec.report.figures import alignment, spectra, training
+from ntkspec.report.moments import Moment
 from ntkspec.report.records import Report
 from ntkspec.report.style import MARKERS, OWN, StyledRun, styled_runs
 
@@ -108,6 +109,12 @@ def test_families_are_readable_on_dark(report: Report) -> None:
     assert {run.kind for run in styled_runs(report)} == {"baseline", "ffe", "mpe"}
     assert min(contrast(run.dark, DARK) for run in styled_runs(report)) >= READABLE
     assert {run.dash for run in styled_runs(report)} == {()}
+
+
+def test_snapshots_are_readable_on_dark(report: Report) -> None:
+    snapshot = report.runs[0].snapshots[0]
+    for place in range(9):
+        assert contrast(Moment(snapshot, "", place, 9, None).dark, DARK) >= READABLE
 
 
 def test_neighbours_on_a_crowded_ramp_have_other_dashes() -> None:
