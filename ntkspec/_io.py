@@ -44,6 +44,26 @@ def type_and_line(error: BaseException) -> str:
     return name if message == name else f"{name}: {message}"
 
 
+def try_folder(folder: Path, prefix: str) -> None:
+    """Make a folder in a folder, and remove it: who may write is hard to tell otherwise.
+
+    An interruption, such as Ctrl-C, removes it, too.
+
+    Args:
+        folder: where.
+        prefix: of its name, which is eight characters longer.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    made = folder / f"{prefix}{secrets.token_hex(4)}"
+    try:
+        made.mkdir()
+    finally:
+        with suppress(OSError):
+            made.rmdir()
+
+
 @contextmanager
 def replacing(target: Path) -> Iterator[Path]:
     """Give a new file to write to, which replaces `target` at the end, once it is on the disk.

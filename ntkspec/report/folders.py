@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -13,7 +12,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-from ntkspec._io import beside, hidden_folder, locked, new_parents, remove_leftovers, wait_for_disk
+from ntkspec._io import (
+    beside,
+    hidden_folder,
+    locked,
+    new_parents,
+    remove_leftovers,
+    try_folder,
+    wait_for_disk,
+)
 from ntkspec.errors import OutputError
 from ntkspec.report.themes import both_themes
 from ntkspec.store.disk import writing
@@ -235,7 +242,7 @@ def check_parent(named: Path, target: Path) -> None:
             str(named), expected=f"a folder at {parent}", got="a file", remedy="name another place to write"
         )
     try:
-        os.rmdir(tempfile.mkdtemp(prefix=".ntkspec.", dir=parent))  # who may write is hard to tell otherwise
+        try_folder(parent, ".ntkspec.")
         longest = os.pathconf(parent, "PC_NAME_MAX")
     except OSError as error:
         raise OutputError(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TypeVar
 
 import h5py
 
+from ntkspec._io import try_folder
 from ntkspec.errors import OutputError
 from ntkspec.store import schema
 from ntkspec.store.unfinished import check_unfinished
@@ -69,8 +69,7 @@ def check_can_be_made(path: Path) -> None:
     """Raise `OutputError` unless a file or folder can be made in the folder of `path`, of a longer name."""
     folder = path.absolute().parent
     try:
-        with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=folder):
-            pass
+        try_folder(folder, f".{path.name}.")
     except OSError as error:
         got, remedy = f"{folder}: {error.strerror}", "choose another folder or a shorter name"
         if not os.path.exists(folder):

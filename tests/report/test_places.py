@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import runs
 
-from ntkspec._io import beside, hidden_folder, locked
+from ntkspec._io import beside, hidden_folder, locked, try_folder
 from ntkspec.analyze import analyze_runs, main
 from ntkspec.errors import NtkspecError, OutputError, UsageError
 from ntkspec.jacobian import Jacobian
@@ -176,13 +176,26 @@ def test_hidden_names_fit_wherever_the_name_fits():
         assert len(os.fsencode(beside(Path("/a") / name, "part").name)) <= 120
 
 
+def test_an_interruption_leaves_no_folder_that_was_tried_out(tmp_path, monkeypatch):
+    usual = Path.mkdir
+
+    def interrupted(self, *words):
+        usual(self, *words)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "mkdir", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        try_folder(tmp_path, ".run.h5.")
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_folder_without_room(here, monkeypatch):
     """Who may write is tried out: root may anywhere, as `os.access` says, but not on a read-only disk."""
 
-    def mkdtemp(**_):
+    def refuse(*_):
         raise OSError(30, "Read-only file system")
 
-    monkeypatch.setattr("ntkspec.report.folders.tempfile.mkdtemp", mkdtemp)
+    monkeypatch.setattr("ntkspec.report.folders.try_folder", refuse)
     for option in ("-o", "--json", "--kernels"):
         assert main(["run.h5", option, "new"]) == 2
     with pytest.raises(OutputError, match="Read-only file system"):
