@@ -103,7 +103,7 @@ class RunWork:
         places, numbers = kernels or {}, draw(run.samples, self.settings)
         first = self._reference(run)
         names = snapshot_names([(snap.id, snap.label) for snap in snapshots])
-        reported, told = [], set[object]()
+        reported, told = [], dict[str, object]()
         for snap, name in zip(snapshots, names, strict=True):
             work = SnapshotWork(
                 run, snap, f"{label}, {name}", self.settings, self.engine, numbers, self.say, self.tell, told

@@ -43,7 +43,7 @@ class SnapshotWork:
     numbers: NDArray[np.intp]  # of the samples to analyse, as `draw` gives them
     say: Progress  # called with a line for every step
     tell: Progress | None  # called with the lines of the memory plan
-    told: set[object]  # what these lines were of, at this snapshot and those before it
+    told: dict[str, object]  # what was told last, at this snapshot or one before it, by what it is about
 
     def report(
         self, first: Reference, file: Path | None, everywhere: Everywhere | None
@@ -60,7 +60,11 @@ class SnapshotWork:
         kernels, out_of_range = self._kernels(jacobian, file)
         total = kernels["total"]
         reason = self._no_vectors(total)
-        self._tell(reason, [f"  eigenvectors of total, to align the targets with: {reason or 'computed'}"])
+        self._tell(
+            "eigenvectors",
+            reason,
+            [f"  eigenvectors of total, to align the targets with: {reason or 'computed'}"],
+        )
         spectra = self._spectra(kernels, vectors=not reason or everywhere is not None)
         self._step("eigenfunctions")
         points = self.run.inputs[self.numbers]
@@ -94,10 +98,10 @@ class SnapshotWork:
     def _step(self, step: str) -> None:
         self.say(f"{self.name}: {step}")
 
-    def _tell(self, of: object, lines: Iterable[str]) -> None:
-        """Tell lines of the memory plan, unless an earlier snapshot had them of the same."""
-        if self.tell and of not in self.told:
-            self.told.add(of)
+    def _tell(self, about: str, of: object, lines: Iterable[str]) -> None:
+        """Tell lines of the memory plan, unless the snapshot before had them of the same."""
+        if self.tell and self.told.get(about) != of:
+            self.told[about] = of
             for line in lines:
                 self.tell(line)
 
@@ -114,8 +118,8 @@ class SnapshotWork:
         if self.tell:
             title, *lines = plan(self.name, kernel, asked.k)
             needs = tuple(solver.need(kernel, asked.k) for solver in SOLVERS.values())
-            self.tell(f"{title}: as before" if needs in self.told else title)
-            self._tell(needs, lines)
+            self.tell(f"{title}: as before" if self.told.get("solvers") == needs else title)
+            self._tell("solvers", needs, lines)
         if file:  # before the factors are loaded, since both may not fit
             kept, _ = sums_in_range(kernel, parts, where)
             write_sums(
