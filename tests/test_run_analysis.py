@@ -76,6 +76,18 @@ def test_every_step_and_plan_is_told(tmp_path):
     assert last == "memory plan of mine, end, budget 1 GiB: as before"
 
 
+def test_a_plan_that_returns_is_told_again(tmp_path):
+    small, large = cases.mixed(12), cases.mixed(12).without("grid")
+    with ntkspec.RunWriter(tmp_path / "run.h5", inputs=np.zeros((12, 2))) as run:
+        for step, jacobian in enumerate((small, large, small, small)):
+            with run.snapshot(str(step), step=step, label="") as snapshot:
+                snapshot.write(0, np.zeros((12, jacobian.outputs)), jacobian)
+    told = []
+    analyze_run(tmp_path / "run.h5", RunSettings(memory=1.0, backend="cpu"), detail=told.append)
+    plans = [line.endswith(": as before") for line in told if "memory plan of" in line]
+    assert plans == [False, False, False, True]
+
+
 def test_several_files_are_analysed_with_the_settings_of_one():
     parameters = inspect.signature(analyze_runs).parameters
     assert {name: parameters[name].default for name in asdict(RunSettings())} == asdict(RunSettings())
